@@ -1,0 +1,138 @@
+//! Everything that can make the daemon act. Closed on purpose: to add a cause, add a variant.
+//!
+//! Knows: values. Must never know: who reads, stores or shows.
+//! Keeps: inputs are the only nondeterminism; a log of them is a complete recording.
+
+use crate::artifact::{ArtifactId, OsBytes, Stat};
+use crate::event::{Event, MonotonicNs, UnixNs};
+use serde::{Deserialize, Serialize};
+
+/// One message to the pipeline.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Input {
+    /// A source saw something.
+    Event(Event),
+    /// A watched root, as named on the command line; opened at start.
+    Watch { root: OsBytes, stat: Stat },
+    /// The answer to `Effect::List`.
+    Listed { dir: ArtifactId, outcome: Result<Vec<(OsBytes, Stat)>, ReadFailure> },
+    /// The answer to `Effect::Look`: what is at `dir/name` now, if anything.
+    Looked { dir: ArtifactId, name: OsBytes, outcome: Result<Option<Stat>, ReadFailure> },
+    /// The answer to `Effect::Read`: one chunk of it, or its end.
+    Read(ReadAnswer),
+    /// The answer to `Effect::Describe`.
+    Described {
+        artifact: ArtifactId,
+        ticket: u64,
+        outcome: Result<crate::binary::Description, ReadFailure>,
+    },
+    /// The answer to `Effect::Store`.
+    Stored(StoreAnswer),
+    /// The answer to `Effect::Flush`: everything stored before it survives a power cut.
+    Flushed { ticket: u64, ok: bool },
+    /// Files some process holds in a shared writable mapping (the answer to `Effect::ScanMappings`).
+    Mappings { shared_writable: Vec<crate::artifact::FileIdentity> },
+    /// A client asked that all that happened before be in the bricks. Sources were drained first.
+    Sync { ticket: u64 },
+    /// Time passes.
+    Tick { now: MonotonicNs, wall: UnixNs },
+    /// Finish what is in flight, then stop.
+    Shutdown,
+}
+
+/// Why an artifact could not be read. Plain data: it goes into logs and bricks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ReadFailure {
+    /// It is gone, or its place is another inode's now.
+    Gone,
+    /// The kernel refused.
+    Denied,
+    /// Any other error, as errno.
+    Io(i32),
+}
+
+/// One answer to one `Effect::Read`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReadAnswer {
+    /// Whose bytes.
+    pub artifact: ArtifactId,
+    /// The ticket of the request.
+    pub ticket: u64,
+    /// What came.
+    pub part: ReadPart,
+}
+
+/// What an answer carries.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum ReadPart {
+    /// Bytes at a tile boundary; whole tiles, but for the artifact's last one.
+    Bytes { offset: u64, bytes: Bytes },
+    /// A hole: `len` zero bytes that were not read.
+    Hole { offset: u64, len: u64 },
+    /// The request is answered. `stat` was taken before the first byte was read,
+    /// and `size_after` after the last.
+    End { stat: Stat, size_after: u64 },
+    /// The request ended early; what came before is not to be trusted.
+    Failed(ReadFailure),
+}
+
+/// Shared bytes, cheap to pass on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bytes(#[serde(with = "bytes_as_arc")] pub std::sync::Arc<[u8]>);
+
+mod bytes_as_arc {
+    use serde::{Deserializer, Serializer, de::Visitor};
+    use std::sync::Arc;
+
+    pub(super) fn serialize<S: Serializer>(bytes: &Arc<[u8]>, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_bytes(bytes)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Arc<[u8]>, D::Error> {
+        struct V;
+        impl<'de> Visitor<'de> for V {
+            type Value = Arc<[u8]>;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("bytes")
+            }
+            fn visit_bytes<E>(self, v: &[u8]) -> Result<Self::Value, E> {
+                Ok(Arc::from(v))
+            }
+            fn visit_byte_buf<E>(self, v: Vec<u8>) -> Result<Self::Value, E> {
+                Ok(Arc::from(v))
+            }
+        }
+        d.deserialize_byte_buf(V)
+    }
+}
+
+/// How one `Effect::Store` ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreAnswer {
+    /// Whose brick.
+    pub artifact: ArtifactId,
+    /// The ticket of the job.
+    pub ticket: u64,
+    /// The committed generation, or why there is none.
+    pub outcome: Result<Committed, StoreFailure>,
+}
+
+/// A committed generation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Committed {
+    /// Its number; unchanged where nothing differed.
+    pub generation: u64,
+    /// Content size in bytes.
+    pub size: u64,
+    /// Indices of level-0 tiles whose hash changed; `None` for all.
+    pub changed_tiles: Option<Vec<u64>>,
+}
+
+/// Why a brick could not be written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StoreFailure {
+    /// The existing brick is not valid: it will be folded anew.
+    Corrupt,
+    /// I/O error, as errno: the store has stopped until it is reopened.
+    Io(i32),
+}

@@ -1,0 +1,47 @@
+//! How the reader tells a source what to look at, without knowing the source.
+//!
+//! Knows: open files and artifacts' numbers. Must never know: BPF, fanotify, who implements it.
+//! Keeps: a change after [`Tracker::track`] returned is an event; so track first, then read.
+
+use crate::artifact::{ArtifactId, FileKind};
+use std::os::fd::BorrowedFd;
+
+/// A source that can be pointed at artifacts. Implementations are cheap to call from several threads.
+pub trait Tracker: Send + Sync {
+    /// From now on, changes to the inode behind `fd` are events of `artifact`.
+    /// Repeating it is harmless and updates `size` (the granularity of dirty state follows it).
+    ///
+    /// # Errors
+    /// Where the source cannot take it (its table is full, the kernel refuses). The caller marks
+    /// the artifact as covered by sweeps only.
+    fn track(
+        &self,
+        fd: BorrowedFd<'_>,
+        artifact: ArtifactId,
+        kind: FileKind,
+        size: u64,
+    ) -> std::io::Result<()>;
+
+    /// Changes to `artifact` are no longer wanted.
+    fn untrack(&self, artifact: ArtifactId);
+
+    /// Whether stores through a shared mapping of the inode behind `fd` become events by themselves
+    /// once its pages are clean (true on disk file systems with a fault hook; false on tmpfs).
+    fn sees_mapped_stores(&self, fd: BorrowedFd<'_>) -> bool;
+}
+
+/// Tracks nothing: for one-shot commands and replay.
+#[derive(Debug, Default)]
+pub struct NoTracker;
+
+impl Tracker for NoTracker {
+    fn track(&self, _: BorrowedFd<'_>, _: ArtifactId, _: FileKind, _: u64) -> std::io::Result<()> {
+        Ok(())
+    }
+
+    fn untrack(&self, _: ArtifactId) {}
+
+    fn sees_mapped_stores(&self, _: BorrowedFd<'_>) -> bool {
+        false
+    }
+}
