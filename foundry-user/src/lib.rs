@@ -4,7 +4,9 @@
 
 pub mod artifact;
 pub mod binary;
+pub mod clock;
 pub mod event;
 pub mod pipeline;
 pub mod sources;
+pub mod stats;
 pub mod tracker;

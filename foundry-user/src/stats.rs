@@ -1,0 +1,150 @@
+//! Counters by name, with their units: what `status` shows.
+//!
+//! Knows: numbers. Must never know: sinks, who asks.
+//! Keeps: a counter only grows, a gauge says how things stand now; names are stable, scripts rely on them.
+
+use crate::event::LossKind;
+use crate::sources::SourceCounters;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What the pipeline has counted. Part of its state: a replay counts the same.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PipelineStats {
+    /// Events taken in.
+    pub events: u64,
+    /// Events that added nothing to what was already dirty.
+    pub coalesced: u64,
+    /// Records the sources reported as dropped, by kind.
+    pub lost: BTreeMap<LossKind, u64>,
+    /// Directories listed again, and trees swept, because names were lost.
+    pub resyncs: u64,
+    /// Bytes handed to the store to fold.
+    pub bytes_folded: u64,
+    /// Commits that made a new generation.
+    pub commits: u64,
+    /// Commits that found nothing changed.
+    pub unchanged: u64,
+    /// Artifacts that are tracked now.
+    pub artifacts: u64,
+    /// Artifacts with work waiting or in flight.
+    pub pending: u64,
+    /// Artifacts that could not be read.
+    pub unreadable: u64,
+    /// How the first look at the tree is going.
+    pub first_fold: FirstFold,
+}
+
+/// Progress of the first look at the watched trees, and what a restart had to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FirstFold {
+    /// Files found so far.
+    pub files_found: u64,
+    /// Bytes in them.
+    pub bytes_found: u64,
+    /// Files done: folded, or found to agree with their brick.
+    pub files_done: u64,
+    /// Bytes of the files done.
+    pub bytes_done: u64,
+    /// Files whose brick agreed, so that they were not read.
+    pub files_agreed: u64,
+    /// Files read because their brick did not agree, or there was none.
+    pub files_read: u64,
+    /// Bytes read for that.
+    pub bytes_read: u64,
+    /// Of the files read: those whose hashes showed that nothing had changed.
+    pub files_unchanged: u64,
+    /// Bricks removed because their artifact was gone.
+    pub bricks_removed: u64,
+    /// All is listed and done.
+    pub complete: bool,
+}
+
+/// Everything `status` says, by name. `text` for words, `number` for the rest.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// The source that runs.
+    pub backend: String,
+    /// Watched roots, as given (lossily UTF-8).
+    pub roots: Vec<String>,
+    /// Counters and gauges; names end in their unit where they are not plain counts.
+    pub numbers: BTreeMap<String, u64>,
+    /// Dropped records by kind. Each was repaired by a coarser event.
+    pub lost: BTreeMap<String, u64>,
+    /// Progress of the first look.
+    pub first_fold: FirstFold,
+}
+
+/// The name of a kind of loss, as `status` shows it.
+#[must_use]
+pub const fn loss_name(kind: LossKind) -> &'static str {
+    match kind {
+        LossKind::Doorbell => "doorbell",
+        LossKind::Range => "range",
+        LossKind::Inode => "inode",
+        LossKind::Name => "name",
+        LossKind::Attribution => "attribution",
+        LossKind::Process => "process",
+        LossKind::Queue => "queue",
+    }
+}
+
+impl Report {
+    /// The report of a running daemon: its source's and its pipeline's counters side by side.
+    #[must_use]
+    pub fn new(
+        backend: &str,
+        roots: Vec<String>,
+        source: &SourceCounters,
+        stats: &PipelineStats,
+    ) -> Self {
+        let mut numbers: BTreeMap<String, u64> = [
+            ("seen", source.seen.max(stats.events)),
+            ("coalesced", source.coalesced + stats.coalesced),
+            ("events", stats.events),
+            ("resyncs", stats.resyncs),
+            ("pending", stats.pending),
+            ("artifacts", stats.artifacts),
+            ("unreadable", stats.unreadable),
+            ("commits", stats.commits),
+            ("unchanged", stats.unchanged),
+            ("bytes", stats.bytes_folded),
+        ]
+        .into_iter()
+        .map(|(name, n)| (name.to_owned(), n))
+        .collect();
+        for (name, n) in &source.other {
+            numbers.insert(format!("source_{name}"), *n);
+        }
+        let mut lost = BTreeMap::new();
+        for (kind, n) in stats.lost.iter().chain(&source.lost) {
+            let slot: &mut u64 = lost.entry(loss_name(*kind).to_owned()).or_default();
+            *slot = (*slot).max(*n);
+        }
+        numbers.insert("lost".to_owned(), lost.values().sum());
+        Self { backend: backend.to_owned(), roots, numbers, lost, first_fold: stats.first_fold }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loss_counted_on_both_sides_is_shown_once() {
+        let source = SourceCounters {
+            seen: 10,
+            lost: [(LossKind::Name, 3)].into(),
+            ..SourceCounters::default()
+        };
+        let stats = PipelineStats {
+            events: 4,
+            lost: [(LossKind::Name, 2), (LossKind::Range, 1)].into(),
+            ..PipelineStats::default()
+        };
+        let report = Report::new("test", vec![], &source, &stats);
+        assert_eq!(report.numbers["lost"], 4);
+        assert_eq!(report.lost["name"], 3);
+        assert_eq!(report.numbers["seen"], 10);
+    }
+}
