@@ -1,5 +1,62 @@
 //! Every developer's chore: `cargo xtask help` lists them.
 //!
-//! Knows: cargo, the layout of this repository. Must never know: the crates it builds.
+//! Knows: which task has which name. Must never know: what a task does.
+//! Keeps: nothing runs before the task that was asked for; one task, one file.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a developer's tool talks on the terminal"
+)]
 
-fn main() {}
+mod check;
+mod place;
+mod run;
+mod stage;
+mod test;
+mod tools;
+
+use std::process::ExitCode;
+
+/// What every task returns. The error's text goes to standard error; an empty one was said already.
+pub(crate) type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+const HELP: &str = "\
+Foundry's chores
+
+usage: cargo xtask TASK [ARGUMENTS]
+
+  run -- ARGS    build, then start `foundry-user ARGS` (asks for sudo if need be)
+  test           everything: format, lints, docs, unit, integration and live tests;
+                 installs what they need where it may, says what it skipped where it may not
+                 (with CI=true a skip is a failure)
+  check          the quick part of `test`: format, lints, and every test that needs no privileges
+  help           this text
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let (task, rest) = match args.split_first() {
+        Some((task, rest)) => (task.as_str(), rest),
+        None => ("help", &[][..]),
+    };
+    let outcome = match task {
+        "run" => run::run(rest),
+        "test" => test::run(rest),
+        "check" => check::run(rest),
+        "help" | "--help" | "-h" => {
+            print!("{HELP}");
+            Ok(())
+        }
+        other => Err(format!("no task `{other}`; `cargo xtask help` lists them").into()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let text = error.to_string();
+            if !text.is_empty() {
+                eprintln!("xtask {task}: {text}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}

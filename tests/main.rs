@@ -1,0 +1,5 @@
+//! The integration tests, in one binary: what holds the house together, and what holds the product.
+
+// `cfg(test)` is always true here; it is what tells the linter that helpers are tests, too.
+#[cfg(test)]
+mod tidy;
