@@ -106,7 +106,12 @@ fn sources_do_not_know_one_another() {
 /// Unsafe code lives where the world is touched, and nowhere else.
 #[test]
 fn unsafe_lives_in_few_places() {
-    const ALLOWED: &[&str] = &["foundry-ebpf/", "foundry-user/src/sources/"];
+    const ALLOWED: &[&str] = &[
+        "foundry-ebpf/",
+        "foundry-user/src/sources/",
+        // A store through a mapping is what one of the tests is about.
+        "tests/support/act.rs",
+    ];
     let mut found = Vec::new();
     for file in files().iter().filter(|file| file.is(&["rs"])) {
         if ALLOWED.iter().any(|prefix| file.path.starts_with(prefix)) {

@@ -1,0 +1,83 @@
+//! The daemon on the running kernel, once for each backend.
+//!
+//! Knows: the program's command line, system calls. Must never know: the crates behind it.
+//! Keeps: what was written before a `sync` is in the bricks after it, for every way Linux lets
+//! bytes change.
+//!
+//! `cargo xtask test` runs these as root for the backends that this kernel allows, and the fentry
+//! ones in virtual machines. Run alone without root they say that they were skipped.
+
+mod crash;
+mod first_user;
+mod scenario;
+mod storm;
+
+use crate::support::daemon::{Daemon, Refusal};
+use crate::support::{self, Scratch};
+
+/// Starts a daemon over the scratch tree; `None`, and said, where it may not run here.
+fn start(scratch: &Scratch, backend: &str, more: &[&str]) -> Option<Daemon> {
+    if !support::is_root() {
+        support::skip("live tests need root");
+        return None;
+    }
+    match Daemon::start(&scratch.tree(), &scratch.store(), backend, more) {
+        Ok(daemon) => Some(daemon),
+        Err(Refusal::NotAllowed(why)) => {
+            support::skip(&format!("backend {backend}: {why}"));
+            None
+        }
+    }
+}
+
+/// One test for each scenario of `tests/system_foundry.yml`, and the longer ones, on one backend.
+macro_rules! on_backend {
+    ($backend:ident: $($scenario:ident)*) => {
+        mod $backend {
+            const BACKEND: &str = stringify!($backend);
+
+            #[test]
+            fn every_scenario_has_its_test() {
+                super::scenario::assert_complete(&[$(stringify!($scenario)),*]);
+            }
+
+            #[test]
+            fn as_the_first_user() {
+                super::first_user::run(BACKEND);
+            }
+
+            #[test]
+            fn killed_in_the_middle_of_a_copy() {
+                super::crash::killed_in_the_middle_of_a_copy(BACKEND);
+            }
+
+            #[test]
+            fn many_writers_at_once() {
+                super::storm::run(BACKEND);
+            }
+
+            #[test]
+            fn a_recording_replays_to_the_same_bricks() {
+                super::first_user::replay(BACKEND);
+            }
+
+            $(
+                #[test]
+                fn $scenario() {
+                    super::scenario::run(stringify!($scenario), BACKEND);
+                }
+            )*
+        }
+    };
+}
+
+macro_rules! on_backends {
+    ($($backend:ident)*) => { $( on_backend! { $backend:
+        create there_before modify modify_across_tiles same_bytes append truncate rewrite
+        rename rename_directory replace exchange delete hard_link symlink mapped holes copy_range
+        directories moved_in odd_names many_small_writes open_for_long unlinked_while_open
+        killed_and_restarted program
+    } )* };
+}
+
+on_backends! { fentry tracepoint fanotify }

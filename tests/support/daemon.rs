@@ -1,0 +1,149 @@
+//! A running daemon, from its start to whatever end a test gives it.
+//!
+//! Knows: the daemon's flags and socket. Must never know: what the daemon does inside.
+//! Keeps: the daemon ends when its test does; what it said is in the failure's text.
+
+use super::program::{self, Said};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// Exit code of a command that the environment does not allow.
+const NOT_ALLOWED: i32 = 3;
+
+/// A `foundry-user --watch` of a test's own.
+pub(crate) struct Daemon {
+    child: Child,
+    store: PathBuf,
+    log: Arc<Mutex<Vec<String>>>,
+    closed: Receiver<()>,
+}
+
+/// Why a daemon did not start.
+pub(crate) enum Refusal {
+    /// The kernel or the privileges do not allow it.
+    NotAllowed(String),
+}
+
+impl Daemon {
+    /// Starts a daemon and waits until it answers.
+    ///
+    /// # Errors
+    /// Where this environment does not allow the backend. Anything else panics.
+    pub(crate) fn start(
+        tree: &Path,
+        store: &Path,
+        backend: &str,
+        more: &[&str],
+    ) -> Result<Self, Refusal> {
+        let mut child = Command::new(program::path())
+            .arg("--watch")
+            .arg(tree)
+            .arg("--store")
+            .arg(store)
+            .args(["--backend", backend])
+            .args(more)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let (line_tx, lines) = sync_channel(64);
+        let (closed_tx, closed) = sync_channel(1);
+        let stderr = child.stderr.take().unwrap();
+        let keep = Arc::clone(&log);
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                keep.lock().unwrap().push(line);
+                // The test stops listening once the daemon answers; the log goes on.
+                line_tx.try_send(()).ok();
+            }
+            closed_tx.send(()).ok();
+        });
+        let mut daemon = Self { child, store: store.to_path_buf(), log, closed };
+        daemon.wait_until_it_answers(&lines)?;
+        Ok(daemon)
+    }
+
+    fn wait_until_it_answers(&mut self, lines: &Receiver<()>) -> Result<(), Refusal> {
+        // Each line it says, or each moment of silence, is a reason to ask again.
+        for _ in 0..1200 {
+            match lines.recv_timeout(Duration::from_millis(50)) {
+                Ok(()) | Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => {
+                    let status = self.child.wait().unwrap();
+                    let log = self.log();
+                    if status.code() == Some(NOT_ALLOWED) {
+                        return Err(Refusal::NotAllowed(log));
+                    }
+                    panic!("the daemon ended at its start with {status}:\n{log}");
+                }
+            }
+            if self.store.join("control.sock").exists() && self.ask(&["status"]).code == Some(0) {
+                return Ok(());
+            }
+        }
+        panic!("the daemon does not answer:\n{}", self.log());
+    }
+
+    /// What it has said so far.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().unwrap().join("\n")
+    }
+
+    /// Runs a command against this daemon's store.
+    pub(crate) fn ask(&self, args: &[&str]) -> Said {
+        let mut command = Command::new(program::path());
+        command.args(args).arg("--store").arg(&self.store);
+        program::finish(command)
+    }
+
+    /// Returns when everything that happened before is in the bricks.
+    pub(crate) fn sync(&self) {
+        let said = self.ask(&["sync", "--timeout", "60"]);
+        assert_eq!(said.code, Some(0), "sync: {said:?}\ndaemon:\n{}", self.log());
+    }
+
+    /// Every brick against its checksums and the disk.
+    pub(crate) fn verify_all(&self) {
+        let said = self.ask(&["verify", "--all"]);
+        assert_eq!(said.code, Some(0), "verify --all: {said:?}\ndaemon:\n{}", self.log());
+    }
+
+    /// Ends it as a crash would.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.closed.recv_timeout(Duration::from_secs(10)).ok();
+    }
+
+    /// Ends it as its user would, and says how it ended.
+    pub(crate) fn stop(mut self) -> (ExitStatus, String) {
+        signal(self.child.id(), rustix::process::Signal::TERM);
+        // Its standard error closes when it is gone.
+        if self.closed.recv_timeout(Duration::from_secs(60)).is_err() {
+            panic!("the daemon does not stop:\n{}", self.log());
+        }
+        let status = self.child.wait().unwrap();
+        (status, self.log())
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // Already gone is as good.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// Sends a signal to a process that a test started.
+pub(crate) fn signal(pid: u32, signal: rustix::process::Signal) {
+    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw).unwrap();
+    // Gone already is what a signal is for.
+    rustix::process::kill_process(pid, signal).ok();
+}
