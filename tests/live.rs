@@ -5,7 +5,8 @@
 //! bytes change.
 //!
 //! `cargo xtask test` runs these as root for the backends that this kernel allows, and the fentry
-//! ones in virtual machines. Run alone without root they say that they were skipped.
+//! ones in virtual machines; `FOUNDRY_LIVE=1` is how it asks for them. A plain `cargo test` loads
+//! nothing into anybody's kernel.
 
 mod crash;
 mod first_user;
@@ -17,8 +18,8 @@ use crate::support::{self, Scratch};
 
 /// Starts a daemon over the scratch tree; `None`, and said, where it may not run here.
 fn start(scratch: &Scratch, backend: &str, more: &[&str]) -> Option<Daemon> {
-    if !support::is_root() {
-        support::skip("live tests need root");
+    if std::env::var_os("FOUNDRY_LIVE").is_none() {
+        println!("not asked for: FOUNDRY_LIVE is not set");
         return None;
     }
     match Daemon::start(&scratch.tree(), &scratch.store(), backend, more) {

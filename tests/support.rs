@@ -24,12 +24,6 @@ pub(crate) fn skip(why: &str) {
     }
 }
 
-/// Whether the tests run as root.
-pub(crate) fn is_root() -> bool {
-    use std::os::unix::fs::MetadataExt;
-    std::fs::metadata("/proc/self").is_ok_and(|meta| meta.uid() == 0)
-}
-
 /// Two directories of a test's own: one that is watched, one for the store.
 pub(crate) struct Scratch {
     dir: TempDir,

@@ -9,6 +9,7 @@
 )]
 
 mod check;
+mod live;
 mod place;
 mod run;
 mod stage;

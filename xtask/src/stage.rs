@@ -35,6 +35,13 @@ impl Tally {
         }
     }
 
+    /// Notes that something failed before it could be run.
+    pub(crate) fn fail(&mut self, what: &str, why: &str) {
+        println!("\n== {what}: {why}");
+        self.failed += 1;
+        self.failures.push(format!("{what}: {why}"));
+    }
+
     /// Runs one stage and adds what it counted.
     pub(crate) fn stage(&mut self, name: &str, minutes: u64, command: &mut Command) {
         println!("\n== {name}");
@@ -191,7 +198,9 @@ fn wait_for(mut child: Child, tx: SyncSender<Message>) {
 
 /// Ends what a stage left behind. Failing to is not worth more than the stage's own failure.
 fn end_group(group: u32) {
-    drop(Command::new("kill").args(["-KILL", "--", &format!("-{group}")]).status());
+    // What was started through sudo ends only for root.
+    let kill = crate::tools::as_root("kill").unwrap_or_else(|| Command::new("kill"));
+    drop({ kill }.args(["-KILL", "--", &format!("-{group}")]).status());
 }
 
 /// The results in one line of output: `test result: ok. 3 passed; 0 failed; ...`
