@@ -4,3 +4,6 @@
 //! Must never know: tokio, clocks, `/proc`, where a brick is stored.
 //! Keeps: re-folding what is dirty equals folding everything, byte for byte.
 #![deny(missing_docs)]
+
+pub mod plots;
+pub mod varint;
