@@ -1,16 +1,36 @@
 //! What a file says of itself: regions and first facts.
 //!
+//! ELF, PE and Mach-O are read table by table through bounded windows, so that a huge file costs what
+//! its headers cost; everything else is named by its content.
+//!
 //! Knows: file formats. Must never know: where the bytes came from, the store.
-//! Keeps: any bytes give a description or an error; never a panic, never an allocation beyond the input.
+//! Keeps: any bytes give a description; never a panic, never an allocation beyond the input, at most
+//! [`MAX_REGIONS`] regions, every region inside the file.
 
+mod draft;
+mod elf;
+mod macho;
+mod pe;
+mod sniff;
+mod source;
+
+#[cfg(test)]
+mod tests;
+
+use draft::Draft;
 use serde::{Deserialize, Serialize};
+use source::{Budget, Source, Trouble};
+use std::io;
+
+/// Regions one description holds at most; what was left out is counted in the fact `regions_omitted`.
+pub const MAX_REGIONS: usize = 1 << 18;
 
 /// A named byte range of an artifact.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Region {
     /// Name as the file gives it, lossily UTF-8.
     pub name: String,
-    /// `segment`, `section`, `function`, `object`, ...
+    /// `header`, `architecture`, `segment`, `section`, `function`, `object`, `overlay`, ...
     pub kind: String,
     /// First byte in the file.
     pub start: u64,
@@ -42,4 +62,77 @@ pub enum Fact {
     Flag(bool),
     /// Several texts.
     List(Vec<String>),
+}
+
+/// Bytes that can be read at any offset.
+pub trait ReadAt {
+    /// Reads into `buf` from `offset`; fewer bytes than asked for only at the end, 0 after it.
+    ///
+    /// # Errors
+    /// Whatever the medium says.
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize>;
+}
+
+impl ReadAt for [u8] {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        let from = usize::try_from(offset).map_or(self.len(), |o| o.min(self.len()));
+        let n = buf.len().min(self.len() - from);
+        buf[..n].copy_from_slice(&self[from..from + n]);
+        Ok(n)
+    }
+}
+
+impl<T: ReadAt + ?Sized> ReadAt for &T {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        (**self).read_at(buf, offset)
+    }
+}
+
+impl ReadAt for std::fs::File {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut done = 0;
+        while done < buf.len() {
+            let at = offset.saturating_add(done as u64);
+            match std::os::unix::fs::FileExt::read_at(self, &mut buf[done..], at) {
+                Ok(0) => break,
+                Ok(n) => done += n,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(done)
+    }
+}
+
+/// Describes `size` bytes. A file that breaks its format's rules is described as far as it goes;
+/// the fact `malformed` says where that was.
+///
+/// # Errors
+/// Only where `bytes` cannot be read.
+pub fn describe(bytes: &dyn ReadAt, size: u64) -> io::Result<Description> {
+    let budget = Budget::new();
+    let source = Source::new(bytes, size, &budget);
+    let mut draft = Draft::new(size);
+    let head = source.window(0, sniff::HEAD)?;
+    let sniffed = sniff::sniff(&head, size);
+    draft.fact("kind", Fact::Text(sniffed.kind.to_owned()));
+    for (name, fact) in sniffed.facts {
+        draft.fact(name, fact);
+    }
+    let parsed = match sniffed.format {
+        "elf" => elf::describe(&source, &mut draft),
+        "pe" => pe::describe(&source, &mut draft),
+        "macho" => macho::describe(&source, &mut draft),
+        "macho-fat" => macho::describe_fat(&source, &mut draft),
+        _ => Ok(()),
+    };
+    match parsed {
+        Ok(()) => {}
+        Err(Trouble::Malformed(what)) => draft.fact("malformed", Fact::Text(what.to_owned())),
+        Err(Trouble::Io(e)) => return Err(e),
+    }
+    if budget.is_spent() {
+        draft.fact("described_in_part", Fact::Flag(true));
+    }
+    Ok(draft.finish(sniffed.format))
 }
