@@ -4,6 +4,17 @@
 //! Keeps: what happened before a call of [`Source::drain`] has been handed over when it returns;
 //! that is what `sync` stands on.
 
+mod actors;
+pub mod backends;
+mod batch;
+pub mod composite;
+pub mod fanotify;
+pub mod inotify;
+#[cfg(test)]
+mod mutations;
+mod owners;
+pub mod proc_connector;
+
 use crate::event::{Event, LossKind};
 use crate::tracker::Tracker;
 use std::collections::BTreeMap;
