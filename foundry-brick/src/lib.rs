@@ -5,5 +5,6 @@
 //! Keeps: re-folding what is dirty equals folding everything, byte for byte.
 #![deny(missing_docs)]
 
+pub mod parts;
 pub mod plots;
 pub mod varint;
