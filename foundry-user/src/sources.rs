@@ -14,6 +14,8 @@ pub mod inotify;
 mod mutations;
 mod owners;
 pub mod proc_connector;
+pub mod btf;
+pub mod ebpf;
 
 use crate::event::{Event, LossKind};
 use crate::tracker::Tracker;

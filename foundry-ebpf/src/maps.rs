@@ -1,0 +1,63 @@
+//! Every BPF map: what it holds, and what it costs.
+//!
+//! Knows: sizes as declared here; the loader may change `max_entries`.
+//! Must never know: when anything is written.
+//! Keeps: arrays that user space maps are arrays of plain integers.
+
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
+use foundry_common::abi::{FileState, NAME_BYTES, global, reply};
+
+const BPF_F_NO_PREALLOC: u32 = 1;
+const BPF_F_MMAPABLE: u32 = 1 << 10;
+
+/// Inode key to slot. Grows on demand: about 64 bytes an entry, and 16 for each bucket of its table.
+#[map]
+pub static INTEREST: HashMap<[u64; 2], u32> = HashMap::with_max_entries(1 << 19, BPF_F_NO_PREALLOC);
+
+/// Dirty state by slot, mapped by user space: 64 bytes each.
+#[map]
+pub static FILES: Array<FileState> = Array::with_max_entries(1 << 19, BPF_F_MMAPABLE);
+
+/// Bits of files that do not fit one word, mapped by user space: 8 bytes each.
+#[map]
+pub static BITMAPS: Array<u64> = Array::with_max_entries(1 << 18, BPF_F_MMAPABLE);
+
+/// Flags and counters that everybody shares, by `abi::global`: one page.
+#[map]
+pub static GLOBAL: Array<u64> = Array::with_max_entries(global::COUNT as u32, BPF_F_MMAPABLE);
+
+/// Changes to tracked artifacts seen, for each CPU.
+#[map]
+pub static SEEN: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+
+/// Answers of the control program: one page.
+#[map]
+pub static REPLY: Array<u64> = Array::with_max_entries(reply::COUNT as u32, BPF_F_MMAPABLE);
+
+/// Doorbells and directory entries.
+#[map]
+pub static BELL: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
+
+/// exec, exit and mmap: apart, so that neither can starve the other.
+#[map]
+pub static LIFE: RingBuf = RingBuf::with_byte_size(1 << 19, 0);
+
+/// What the running system call of a thread did to a tracked inode: {slot, generation}, start, end.
+#[map]
+pub static TASKS: LruHashMap<u32, [u64; 4]> = LruHashMap::with_max_entries(1 << 14, 0);
+
+/// The name that a rename takes away, kept from its entry to its return: 272 bytes each.
+#[map]
+pub static RENAMES: LruHashMap<u32, Renaming> = LruHashMap::with_max_entries(1 << 10, 0);
+
+/// See [`RENAMES`].
+#[repr(C)]
+pub struct Renaming {
+    /// Key of the directory it leaves.
+    pub dir: [u64; 2],
+    /// Bytes of `name` that count.
+    pub len: u64,
+    /// The name.
+    pub name: [u8; NAME_BYTES],
+}

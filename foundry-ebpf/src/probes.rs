@@ -1,0 +1,3 @@
+//! The probes, one file a family of hooks.
+
+mod sysexit;

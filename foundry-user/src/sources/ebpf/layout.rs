@@ -1,0 +1,179 @@
+//! Which kernel fields the probes read, and where this kernel keeps them.
+//!
+//! Knows: names of kernel structures. Must never know: how BTF is encoded, BPF programs.
+//! Keeps: a field that a backend cannot do without is found, or the backend does not start; the
+//! others are marked absent, and the probes do without.
+
+use super::Backend;
+use crate::sources::btf::{Btf, BtfError};
+use foundry_common::abi::{field, setting};
+
+/// Which backend cannot do without a field.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Need {
+    Both,
+    Fentry,
+    Tracepoint,
+    Nobody,
+}
+
+/// Structure, path inside it, and the bytes that are read.
+type Place = (&'static str, &'static [&'static str], u32);
+
+/// A field has one place, or others on other kernels: the first that exists counts.
+struct Wanted(usize, Need, &'static [Place]);
+
+const WANTED: &[Wanted] = &[
+    Wanted(field::TASK_FILES, Need::Both, &[("task_struct", &["files"], 8)]),
+    Wanted(field::TASK_MM, Need::Both, &[("task_struct", &["mm"], 8)]),
+    Wanted(field::TASK_STATUS, Need::Nobody, &[("task_struct", &["thread_info", "status"], 4)]),
+    Wanted(field::MM_EXE_FILE, Need::Both, &[("mm_struct", &["exe_file"], 8)]),
+    Wanted(field::FILES_COUNT, Need::Tracepoint, &[("files_struct", &["count"], 4)]),
+    Wanted(field::FILES_FDT, Need::Both, &[("files_struct", &["fdt"], 8)]),
+    Wanted(field::FDT_MAX_FDS, Need::Both, &[("fdtable", &["max_fds"], 4)]),
+    Wanted(field::FDT_FD, Need::Both, &[("fdtable", &["fd"], 8)]),
+    Wanted(field::FILE_INODE, Need::Both, &[("file", &["f_inode"], 8)]),
+    Wanted(field::FILE_POS, Need::Tracepoint, &[("file", &["f_pos"], 8)]),
+    Wanted(field::FILE_FLAGS, Need::Tracepoint, &[("file", &["f_flags"], 4)]),
+    Wanted(field::FILE_MODE, Need::Both, &[("file", &["f_mode"], 4)]),
+    Wanted(field::FILE_REF, Need::Nobody, &[("file", &["f_ref"], 8)]),
+    Wanted(field::FILE_COUNT, Need::Nobody, &[("file", &["f_count"], 8)]),
+    Wanted(field::FILE_DENTRY, Need::Fentry, &[("file", &["f_path", "dentry"], 8)]),
+    Wanted(field::INODE_MODE, Need::Both, &[("inode", &["i_mode"], 2)]),
+    Wanted(field::INODE_SB, Need::Both, &[("inode", &["i_sb"], 8)]),
+    Wanted(field::INODE_MAPPING, Need::Both, &[("inode", &["i_mapping"], 8)]),
+    Wanted(field::INODE_INO, Need::Both, &[("inode", &["i_ino"], 8)]),
+    Wanted(field::INODE_GENERATION, Need::Both, &[("inode", &["i_generation"], 4)]),
+    Wanted(field::SB_DEV, Need::Both, &[("super_block", &["s_dev"], 4)]),
+    Wanted(field::MAPPING_HOST, Need::Tracepoint, &[("address_space", &["host"], 8)]),
+    Wanted(field::MAPPING_WRITABLE, Need::Both, &[("address_space", &["i_mmap_writable"], 4)]),
+    Wanted(field::KIOCB_FILE, Need::Both, &[("kiocb", &["ki_filp"], 8)]),
+    Wanted(field::KIOCB_POS, Need::Both, &[("kiocb", &["ki_pos"], 8)]),
+    Wanted(field::ITER_COUNT, Need::Nobody, &[("iov_iter", &["count"], 8)]),
+    Wanted(field::DENTRY_PARENT, Need::Fentry, &[("dentry", &["d_parent"], 8)]),
+    Wanted(field::DENTRY_INODE, Need::Fentry, &[("dentry", &["d_inode"], 8)]),
+    Wanted(field::DENTRY_NAME, Need::Fentry, &[("dentry", &["d_name", "name"], 8)]),
+    Wanted(field::DENTRY_NAME_LEN, Need::Fentry, &[("dentry", &["d_name", "len"], 4)]),
+    Wanted(field::RENAME_OLD, Need::Fentry, &[("renamedata", &["old_dentry"], 8)]),
+    Wanted(field::RENAME_NEW, Need::Fentry, &[("renamedata", &["new_dentry"], 8)]),
+    Wanted(field::IATTR_VALID, Need::Fentry, &[("iattr", &["ia_valid"], 4)]),
+    Wanted(field::IATTR_SIZE, Need::Fentry, &[("iattr", &["ia_size"], 8)]),
+    Wanted(field::FAULT_VMA, Need::Fentry, &[("vm_fault", &["vma"], 8)]),
+    Wanted(field::FAULT_PGOFF, Need::Fentry, &[("vm_fault", &["pgoff"], 8)]),
+    Wanted(field::VMA_FILE, Need::Fentry, &[("vm_area_struct", &["vm_file"], 8)]),
+    Wanted(field::FOLIO_FLAGS, Need::Tracepoint, &[("folio", &["flags"], 8)]),
+    Wanted(field::FOLIO_INDEX, Need::Tracepoint, &[("folio", &["index"], 8)]),
+    Wanted(
+        field::FOLIO_ORDER,
+        Need::Tracepoint,
+        &[("folio", &["_folio_order"], 1), ("folio", &["_flags_1"], 8)],
+    ),
+    Wanted(field::BPRM_FILENAME, Need::Both, &[("linux_binprm", &["filename"], 8)]),
+    Wanted(field::REQUEST_FILE, Need::Nobody, &[("io_kiocb", &["file"], 8)]),
+    Wanted(field::REQUEST_CMD, Need::Nobody, &[("io_kiocb", &["cmd"], 64)]),
+    Wanted(field::REQUEST_OPCODE, Need::Nobody, &[("io_kiocb", &["opcode"], 1)]),
+    Wanted(
+        field::REQUEST_FLAGS,
+        Need::Nobody,
+        &[("io_kiocb", &["flags"], 8), ("io_kiocb", &["flags"], 4)],
+    ),
+    Wanted(field::CQE_RES, Need::Nobody, &[("io_uring_cqe", &["res"], 4)]),
+    Wanted(field::DIO_KIOCB, Need::Nobody, &[("iomap_dio", &["iocb"], 8)]),
+    Wanted(field::REGS_NUMBER, Need::Tracepoint, &[("pt_regs", &["orig_ax"], 8)]),
+    Wanted(field::REGS_ARG0, Need::Tracepoint, &[("pt_regs", &["di"], 8)]),
+    Wanted(field::REGS_ARG1, Need::Tracepoint, &[("pt_regs", &["si"], 8)]),
+    Wanted(field::REGS_ARG2, Need::Tracepoint, &[("pt_regs", &["dx"], 8)]),
+    Wanted(field::REGS_ARG3, Need::Tracepoint, &[("pt_regs", &["r10"], 8)]),
+    Wanted(field::REGS_ARG4, Need::Tracepoint, &[("pt_regs", &["r8"], 8)]),
+    Wanted(field::REGS_ARG5, Need::Tracepoint, &[("pt_regs", &["r9"], 8)]),
+];
+
+/// The tables that the probes read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Layout {
+    /// By [`field`].
+    pub(super) offsets: [u32; field::COUNT],
+    /// By [`setting`].
+    pub(super) settings: [u32; setting::COUNT],
+}
+
+impl Layout {
+    /// Asks BTF for every field.
+    ///
+    /// # Errors
+    /// Where a field that `backend` cannot do without is not there.
+    pub(super) fn find(btf: &Btf<'_>, backend: Backend) -> Result<Self, BtfError> {
+        let mut offsets = [field::ABSENT; field::COUNT];
+        for Wanted(index, need, places) in WANTED {
+            let needed = match need {
+                Need::Both => true,
+                Need::Fentry => backend == Backend::Fentry,
+                Need::Tracepoint => backend == Backend::Tracepoint,
+                Need::Nobody => false,
+            };
+            match first_place(btf, places) {
+                Ok(offset) => offsets[*index] = offset,
+                Err(error) if needed => return Err(error),
+                Err(_) => {}
+            }
+        }
+        if backend == Backend::Tracepoint
+            && offsets[field::FILE_REF] == field::ABSENT
+            && offsets[field::FILE_COUNT] == field::ABSENT
+        {
+            return Err(BtfError::NoField("file.f_ref".to_owned()));
+        }
+        Ok(Self { offsets, settings: settings(btf) })
+    }
+}
+
+fn first_place(btf: &Btf<'_>, places: &[Place]) -> Result<u32, BtfError> {
+    let mut failed = None;
+    for (outer, path, bytes) in places {
+        match btf.field(outer, path, *bytes) {
+            Ok(found) => return Ok(found.offset),
+            Err(error) => failed = Some(error),
+        }
+    }
+    Err(failed.unwrap_or_else(|| BtfError::NoField(String::new())))
+}
+
+fn settings(btf: &Btf<'_>) -> [u32; setting::COUNT] {
+    let mask = |name| btf.enumerator(name).and_then(|bit| 1u32.checked_shl(bit)).unwrap_or(0);
+    let page_shift = rustix::param::page_size().trailing_zeros();
+    let mut settings = [0; setting::COUNT];
+    settings[setting::OWN_PID] = std::process::id();
+    settings[setting::PAGE_SHIFT] = page_shift;
+    settings[setting::FOLIO_LARGE_MASK] = mask("PG_head");
+    settings[setting::CQE_SKIP_MASK] = mask("REQ_F_CQE_SKIP_BIT");
+    // The tracepoint's own data, the ring, the request, the entry.
+    let whole_entry = btf.tracepoint_parameters("io_uring_complete") == Some(4);
+    settings[setting::COMPLETE_HAS_ENTRY] = u32::from(whole_entry);
+    settings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_field_is_wanted_once() {
+        let mut seen = [0; field::COUNT];
+        for Wanted(index, ..) in WANTED {
+            seen[*index] += 1;
+        }
+        assert!(seen.iter().all(|n| *n == 1), "{seen:?}");
+    }
+
+    #[test]
+    fn the_running_kernel_has_what_the_tracepoint_backend_needs() {
+        let Ok(bytes) = std::fs::read("/sys/kernel/btf/vmlinux") else {
+            eprintln!("skipped: this kernel shows no BTF");
+            return;
+        };
+        let layout = Layout::find(&Btf::parse(&bytes).unwrap(), Backend::Tracepoint).unwrap();
+        assert_ne!(layout.offsets[field::FILE_INODE], field::ABSENT);
+        assert_eq!(layout.settings[setting::PAGE_SHIFT], 12);
+        assert_ne!(layout.settings[setting::FOLIO_LARGE_MASK], 0);
+    }
+}

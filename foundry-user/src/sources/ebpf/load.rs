@@ -1,0 +1,136 @@
+//! Loads the compiled programs and attaches what this kernel takes.
+//!
+//! Knows: aya, the object. Must never know: slots, events.
+//! Keeps: a probe that this kernel lacks is reported, not fatal, unless the backend is of no use
+//! without it; the verifier sees the settings before the programs.
+
+use super::layout::Layout;
+use super::probes::{self, Hook, Report, Spec, Status};
+use super::{Backend, Limits, syscalls};
+use crate::sources::SourceError;
+use crate::sources::btf::Btf;
+use aya::programs::{FEntry, FExit, Program, ProgramError, RawTracePoint};
+use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
+
+/// The compiled probes, as `cargo xtask ebpf` made them.
+static OBJECT: &[u8] =
+    aya::include_bytes_aligned!("../../../../foundry-ebpf/prebuilt/foundry-ebpf.o");
+
+const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
+
+/// Programs that run.
+pub(super) struct Loaded {
+    pub(super) ebpf: Ebpf,
+    pub(super) reports: Vec<Report>,
+}
+
+fn unavailable(backend: Backend, reason: impl Into<String>) -> SourceError {
+    SourceError::Unavailable { backend: backend.name(), reason: reason.into() }
+}
+
+/// Creates the BPF maps, loads the control program and every probe of `backend`.
+///
+/// # Errors
+/// Where the kernel shows no BTF, lacks a field, or refuses something essential.
+pub(super) fn load(backend: Backend, limits: &Limits) -> Result<Loaded, SourceError> {
+    let bytes = std::fs::read(BTF_PATH).map_err(|error| {
+        unavailable(
+            backend,
+            format!("cannot read {BTF_PATH}: {error}; it needs CONFIG_DEBUG_INFO_BTF"),
+        )
+    })?;
+    let kernel = Btf::parse(&bytes).map_err(|error| unavailable(backend, error.to_string()))?;
+    let layout =
+        Layout::find(&kernel, backend).map_err(|error| unavailable(backend, error.to_string()))?;
+    let calls = syscalls::table();
+    let mut ebpf = EbpfLoader::new()
+        .override_global("OFFSETS", &layout.offsets[..], true)
+        .override_global("SETTINGS", &layout.settings[..], true)
+        .override_global("SYSCALLS", &calls[..], true)
+        .map_max_entries("INTEREST", limits.artifacts)
+        .map_max_entries("FILES", limits.artifacts)
+        .map_max_entries("BITMAPS", limits.words)
+        .map_max_entries("BELL", limits.bell_bytes)
+        .map_max_entries("LIFE", limits.life_bytes)
+        .verifier_log_level(VerifierLogLevel::DISABLE)
+        .load(OBJECT)
+        .map_err(|error| unavailable(backend, describe(&error)))?;
+    load_control(&mut ebpf).map_err(|error| unavailable(backend, describe(&error)))?;
+    let types = aya::Btf::from_sys_fs().map_err(|error| unavailable(backend, describe(&error)))?;
+    let mut reports = Vec::new();
+    for spec in probes::of(backend) {
+        let status = attach(&mut ebpf, spec, &kernel, &types);
+        if let (true, Status::Absent | Status::Refused(_)) = (spec.essential, &status) {
+            let why = match &status {
+                Status::Refused(why) => why.as_str(),
+                _ => "this kernel does not have it",
+            };
+            return Err(unavailable(backend, format!("{}: {why}", spec.hook.name())));
+        }
+        let (program, hook, sees) = (spec.program, spec.hook.name(), spec.sees);
+        reports.push(Report { program, hook, sees, status });
+    }
+    Ok(Loaded { ebpf, reports })
+}
+
+/// An error with its causes, on one line.
+fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text.replace('\n', " ").trim_end().to_owned()
+}
+
+fn load_control(ebpf: &mut Ebpf) -> Result<(), ProgramError> {
+    control(ebpf)?.load()
+}
+
+/// The control program.
+pub(super) fn control(ebpf: &mut Ebpf) -> Result<&mut RawTracePoint, ProgramError> {
+    let program = ebpf.program_mut("control");
+    program.ok_or(ProgramError::NotLoaded)?.try_into()
+}
+
+fn attach(ebpf: &mut Ebpf, spec: &Spec, kernel: &Btf<'_>, types: &aya::Btf) -> Status {
+    let present = match spec.hook {
+        Hook::Tracepoint(name) => kernel.tracepoint(name),
+        Hook::Entry(name) | Hook::Exit(name) => kernel.function(name).is_some(),
+    };
+    if !present {
+        return Status::Absent;
+    }
+    let Some(program) = ebpf.program_mut(spec.program) else {
+        return Status::Refused("the object has no such program".to_owned());
+    };
+    match start(program, spec.hook, types) {
+        Ok(()) => Status::Attached,
+        Err(error) => Status::Refused(describe(&error)),
+    }
+}
+
+fn start(program: &mut Program, hook: Hook, types: &aya::Btf) -> Result<(), ProgramError> {
+    match hook {
+        Hook::Tracepoint(name) => {
+            let program: &mut RawTracePoint = program.try_into()?;
+            program.load()?;
+            program.attach(name)?;
+        }
+        Hook::Entry(name) => {
+            let program: &mut FEntry = program.try_into()?;
+            program.load(name, types)?;
+            program.attach()?;
+        }
+        Hook::Exit(name) => {
+            let program: &mut FExit = program.try_into()?;
+            program.load(name, types)?;
+            program.attach()?;
+        }
+    }
+    Ok(())
+}

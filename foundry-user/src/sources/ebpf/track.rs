@@ -1,0 +1,235 @@
+//! Pointing the probes at inodes.
+//!
+//! Knows: the control program, the interest map, slots. Must never know: what happens to a slot later.
+//! Keeps: when `track` returns, every later change to the inode sets its dirty state.
+
+use super::slots::{Claimed, Key, Released};
+use super::{STATE_WORDS, Shared, State, extents, index, load};
+use crate::artifact::{ArtifactId, FileKind};
+use crate::clock;
+use crate::event::{Actor, Event};
+use crate::tracker::Tracker;
+use aya::programs::{RawTracePointRunOptions, TestRun};
+use foundry_common::abi::{Geometry, reply};
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+
+/// Slots that wait for a grace period before one is waited for anyway.
+const MOST_QUARANTINED: usize = 4096;
+
+/// File systems whose shared mappings take a fault on the first store into a clean page.
+const FAULTING: &[rustix::fs::FsWord] = &[
+    0xef53,      // ext2, ext3, ext4
+    0x5846_5342, // xfs
+    0x9123_683e, // btrfs
+    0xf2f5_2010, // f2fs
+];
+
+/// See [`Tracker`].
+pub(super) struct EbpfTracker {
+    shared: Arc<Shared>,
+}
+
+/// What the kernel says about an open file.
+struct Described {
+    key: Key,
+    mapped: bool,
+}
+
+impl EbpfTracker {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+}
+
+impl Tracker for EbpfTracker {
+    fn track(
+        &self,
+        fd: BorrowedFd<'_>,
+        artifact: ArtifactId,
+        kind: FileKind,
+        size: u64,
+    ) -> io::Result<()> {
+        let mut state = self.shared.state();
+        let described = self.shared.describe(&mut state, fd)?;
+        if let Some(slot) = state.slots.of(artifact)
+            && state.slots.get(slot).is_some_and(|held| held.key != described.key)
+        {
+            self.shared.release(&mut state, artifact);
+        }
+        let directory = kind == FileKind::Directory;
+        let slot = match self.shared.claim(&mut state, described.key, artifact, directory) {
+            Claimed::Old(slot) => slot,
+            Claimed::New(slot) => {
+                self.shared.prepare(&state, slot);
+                let inserted = state.interest.insert(described.key, slot, 0);
+                if let Err(error) = inserted {
+                    state.slots.release(artifact);
+                    return Err(io::Error::other(error));
+                }
+                slot
+            }
+            Claimed::Quarantined | Claimed::Full => {
+                state.refused += 1;
+                let text = "no slot is left for another inode; raise the limit of artifacts";
+                return Err(io::Error::other(text));
+            }
+        };
+        if !directory {
+            self.shared.grow(&mut state, slot, size);
+        }
+        if described.mapped {
+            let (actor, at) = (Actor::default(), clock::monotonic());
+            let (shared_writable, executable) = (true, false);
+            self.shared.push(
+                &mut state,
+                [Event::Mmap { artifact, actor, shared_writable, executable, at }],
+            );
+        }
+        Ok(())
+    }
+
+    fn untrack(&self, artifact: ArtifactId) {
+        let mut state = self.shared.state();
+        self.shared.release(&mut state, artifact);
+    }
+
+    fn sees_mapped_stores(&self, fd: BorrowedFd<'_>) -> bool {
+        rustix::fs::fstatfs(fd).is_ok_and(|found| FAULTING.contains(&found.f_type))
+    }
+}
+
+impl Shared {
+    /// Asks the kernel for the key of the inode behind `fd`.
+    fn describe(&self, state: &mut State, fd: BorrowedFd<'_>) -> io::Result<Described> {
+        let mut options = RawTracePointRunOptions::new();
+        options.args[0] = u64::try_from(fd.as_raw_fd()).map_err(io::Error::other)?;
+        let control = load::control(&mut state.ebpf).map_err(io::Error::other)?;
+        control.test_run(options).map_err(io::Error::other)?;
+        // The program ran in this thread and has returned.
+        let word = |nth| self.reply.word(nth).map_or(0, |word| word.load(SeqCst));
+        if word(reply::VALID) != 1 {
+            return Err(io::Error::other("the kernel has no inode behind this descriptor"));
+        }
+        let key = [word(reply::KEY0), word(reply::KEY1)];
+        Ok(Described { key, mapped: word(reply::MAPPED) > 0 })
+    }
+
+    fn claim(&self, state: &mut State, key: Key, artifact: ArtifactId, directory: bool) -> Claimed {
+        match state.slots.claim(key, artifact, directory) {
+            Claimed::Quarantined => {
+                self.grace(state);
+                state.slots.claim(key, artifact, directory)
+            }
+            other => other,
+        }
+    }
+
+    /// Waits until no probe can still be using what was released, then frees it.
+    fn grace(&self, state: &mut State) {
+        if grace_period().is_err() {
+            return;
+        }
+        state.slots.grace(|slot, geometry| {
+            self.take_summary(slot);
+            for nth in 0..geometry.words {
+                self.take_word(geometry, nth);
+            }
+        });
+    }
+
+    fn release(&self, state: &mut State, artifact: ArtifactId) {
+        if let Released::Key(key) = state.slots.release(artifact) {
+            // It is not there only if inserting it failed.
+            drop(state.interest.remove(&key));
+            if state.slots.quarantined() >= MOST_QUARANTINED {
+                self.grace(state);
+            }
+        }
+    }
+
+    fn prepare(&self, state: &State, slot: u32) {
+        let Some(held) = state.slots.get(slot) else { return };
+        let base = index(slot) * STATE_WORDS;
+        for (nth, value) in
+            [(0, 0), (1, held.geometry.pack()), (2, 0), (3, u64::from(held.generation))]
+        {
+            if let Some(word) = self.files.word(base + nth) {
+                word.store(value, SeqCst);
+            }
+        }
+    }
+
+    /// Gives a file that outgrew its bits finer ones. What was dirty in the old ones becomes an event.
+    fn grow(&self, state: &mut State, slot: u32, size: u64) {
+        let Some(old) = state.slots.get(slot).map(|held| held.geometry) else { return };
+        let Some(new) = state.slots.grow(slot, size) else { return };
+        let Some(word) = self.files.word(index(slot) * STATE_WORDS + 1) else { return };
+        word.store(new.pack(), SeqCst);
+        // After this no probe sets bits of the old geometry any more.
+        let certain = grace_period().is_ok();
+        let summary = self.take_summary(slot);
+        let dirty_old = if summary == 0 || !certain {
+            None
+        } else {
+            extents::extents(old, if old.words == 0 { summary } else { u64::MAX }, |nth| {
+                self.take_word(old, nth)
+            })
+        };
+        let dirty_new = extents::extents(new, summary, |nth| self.take_word(new, nth));
+        if certain {
+            state.slots.free_words(old);
+        }
+        let whole = (!certain).then_some(crate::event::Extents::Whole);
+        let owners = state.slots.get(slot).map(|held| held.owners.clone()).unwrap_or_default();
+        let at = clock::monotonic();
+        for extents in [dirty_old, dirty_new, whole].into_iter().flatten() {
+            let events = owners.iter().map(|artifact| Event::Dirty {
+                artifact: *artifact,
+                extents: extents.clone(),
+                actor: None,
+                at,
+            });
+            self.push(state, events);
+        }
+    }
+
+    fn push(&self, state: &mut State, events: impl IntoIterator<Item = Event>) {
+        state.pending.extend(events);
+        // The counter cannot overflow before the reader is awake; an error says that it is.
+        match rustix::io::write(&self.wake, &1u64.to_ne_bytes()) {
+            Ok(_) | Err(_) => {}
+        }
+    }
+
+    /// Takes and clears the summary. The fine bits are taken after it.
+    pub(super) fn take_summary(&self, slot: u32) -> u64 {
+        let word = self.files.word(index(slot) * STATE_WORDS);
+        word.map_or(0, |word| word.swap(0, SeqCst))
+    }
+
+    /// Takes and clears the flags of a slot.
+    pub(super) fn take_flags(&self, slot: u32) -> u64 {
+        let word = self.files.word(index(slot) * STATE_WORDS + 2);
+        word.map_or(0, |word| word.swap(0, SeqCst))
+    }
+
+    /// Whether anything in a slot is dirty.
+    pub(super) fn is_dirty(&self, slot: u32) -> bool {
+        let word = self.files.word(index(slot) * STATE_WORDS);
+        word.is_some_and(|word| word.load(Relaxed) != 0)
+    }
+
+    /// Takes and clears word `nth` of a run.
+    pub(super) fn take_word(&self, geometry: Geometry, nth: u32) -> u64 {
+        let word = self.bitmaps.word(index(geometry.base) + index(nth));
+        word.map_or(0, |word| word.swap(0, SeqCst))
+    }
+}
+
+/// Returns when every program that runs now has ended.
+fn grace_period() -> io::Result<()> {
+    Ok(rustix::thread::membarrier(rustix::thread::MembarrierCommand::Global)?)
+}
