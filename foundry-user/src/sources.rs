@@ -7,15 +7,15 @@
 mod actors;
 pub mod backends;
 mod batch;
+pub mod btf;
 pub mod composite;
+pub mod ebpf;
 pub mod fanotify;
 pub mod inotify;
 #[cfg(test)]
 mod mutations;
 mod owners;
 pub mod proc_connector;
-pub mod btf;
-pub mod ebpf;
 
 use crate::event::{Event, LossKind};
 use crate::tracker::Tracker;
