@@ -45,7 +45,7 @@ const TRACEPOINT: &[Spec] = &[must(
     "writes, truncations, clones and mappings by system call",
 )];
 
-const FENTRY: &[Spec] = &[];
+const FENTRY: &[Spec] = &[spec("none", Hook::Exit("vfs_fallocate"), "allocation")];
 
 /// The probes of a backend.
 #[must_use]
