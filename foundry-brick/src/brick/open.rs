@@ -1,0 +1,130 @@
+//! Which generation a file is at.
+//!
+//! A slot counts only if its checksum holds, its copy at the end of its segment is the same, and
+//! every segment that was not yet synced when the slot was written hashes to what its record says.
+//! So whatever subset of unsynced writes a crash left behind, the newest slot that counts names
+//! a state that was committed, whole.
+
+use crate::error::{Error, corrupt};
+use crate::hash;
+use crate::layout::{RECORD_LEN, Record, SUPERBLOCK_LEN, Superblock};
+use crate::storage::Storage;
+
+/// Superblock and slots, judged.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) superblock: Superblock,
+    /// The record of each slot, where it counts.
+    pub(crate) slots: [Option<Record>; 2],
+    /// The highest generation that any slot names, whether it counts or not.
+    pub(crate) highest: u64,
+}
+
+impl Opened {
+    /// Number of the slot with the newest generation.
+    pub(crate) fn newest_slot(&self) -> Result<u8, Error> {
+        let generation = |slot: usize| self.slots[slot].as_ref().map(|record| record.generation);
+        match (generation(0), generation(1)) {
+            (None, None) => Err(Error::NoGeneration),
+            (a, b) => Ok(u8::from(a < b)),
+        }
+    }
+
+    pub(crate) fn newest(&self) -> Result<&Record, Error> {
+        let slot = usize::from(self.newest_slot()?);
+        self.slots[slot].as_ref().ok_or(Error::NoGeneration)
+    }
+}
+
+/// Reads and judges superblock and slots.
+pub(crate) fn open_slots<S: Storage>(storage: &S) -> Result<Opened, Error> {
+    let len = storage.len()?;
+    if len < SUPERBLOCK_LEN as u64 {
+        return Err(Error::NotABrick);
+    }
+    let mut bytes = [0; SUPERBLOCK_LEN];
+    storage.read_at(0, &mut bytes)?;
+    let superblock = Superblock::parse(&bytes)?;
+    let mut opened = Opened { superblock, slots: [None, None], highest: 0 };
+    for slot in 0..2 {
+        let at = superblock.slot(slot);
+        if len < at + RECORD_LEN as u64 {
+            continue;
+        }
+        let mut bytes = [0; RECORD_LEN];
+        storage.read_at(at, &mut bytes)?;
+        let Ok(record) = Record::parse(&bytes, at, &superblock) else { continue };
+        opened.highest = opened.highest.max(record.generation);
+        match judge(storage, &superblock, &record, &bytes, len) {
+            Ok(()) => opened.slots[usize::from(slot)] = Some(record),
+            Err(Error::Corrupt { .. }) => {}
+            Err(err) => return Err(err),
+        }
+    }
+    Ok(opened)
+}
+
+/// Whether the file holds everything that `record` stands on and that a crash may have taken.
+fn judge<S: Storage>(
+    storage: &S,
+    superblock: &Superblock,
+    record: &Record,
+    bytes: &[u8; RECORD_LEN],
+    len: u64,
+) -> Result<(), Error> {
+    if len < record.end() {
+        return Err(corrupt("file is shorter than its last generation", record.record_offset));
+    }
+    let mut copy = [0; RECORD_LEN];
+    storage.read_at(record.record_offset, &mut copy)?;
+    if copy != *bytes {
+        return Err(corrupt("root record and its slot differ", record.record_offset));
+    }
+    let mut at = record.clone();
+    while record.durable_len < at.record_offset {
+        check_segment(storage, &at)?;
+        if at.segment_start <= record.durable_len || at.previous_offset == 0 {
+            break;
+        }
+        at = read_record(storage, superblock, &at)?;
+    }
+    Ok(())
+}
+
+/// Hashes a segment in pieces.
+pub(crate) fn check_segment<S: Storage>(storage: &S, record: &Record) -> Result<(), Error> {
+    let mut hasher = blake3::Hasher::new();
+    let mut buf = vec![0; 1 << 16];
+    let mut at = record.segment_start;
+    while at < record.record_offset {
+        let n = crate::geometry::index((record.record_offset - at).min(buf.len() as u64));
+        storage.read_at(at, &mut buf[..n])?;
+        hasher.update(&buf[..n]);
+        at += n as u64;
+    }
+    if hash::shorten(hasher.finalize()) == record.segment_checksum {
+        Ok(())
+    } else {
+        Err(corrupt("segment checksum", record.segment_start))
+    }
+}
+
+/// The record of the generation before `record`.
+pub(crate) fn read_record<S: Storage>(
+    storage: &S,
+    superblock: &Superblock,
+    record: &Record,
+) -> Result<Record, Error> {
+    let at = record.previous_offset;
+    let mut bytes = [0; RECORD_LEN];
+    if record.segment_start.checked_sub(RECORD_LEN as u64) != Some(at) {
+        return Err(corrupt("previous root record is not where it must be", at));
+    }
+    storage.read_at(at, &mut bytes)?;
+    let previous = Record::parse(&bytes, at, superblock)?;
+    if previous.record_offset == at && previous.generation == record.previous_generation {
+        Ok(previous)
+    } else {
+        Err(corrupt("previous root record is not the one named", at))
+    }
+}

@@ -1,0 +1,262 @@
+//! Changing a brick: give it what changed, then commit one generation.
+//!
+//! An editor appends; nothing that a committed generation needs is ever overwritten. Until
+//! `commit` the file's readers see nothing of it, and dropping the editor leaves the brick as it was.
+//!
+//! Knows: tiles, cells, hashes, the container. Must never know: clocks (time is given), the artifact.
+//! Keeps: the content of a generation is a function of the calls since the last one; the two
+//! slots always leave a generation that survives a crash (see `commit`).
+
+mod commit;
+mod compact;
+mod index;
+mod log;
+
+pub use commit::Committed;
+
+use crate::brick::{Opened, open_slots, read_blob};
+use crate::codec;
+use crate::error::Error;
+use crate::geometry::{self, TILE_BYTES, index, tile_len};
+use crate::hash::Hash;
+use crate::layout::{Entry, Pointer, Record, SMALL_SLOT_LEN, Superblock};
+use crate::meta::{Annotation, Facts, Meta, Payload, Region, Writer};
+use crate::ranges::RangeSet;
+use crate::storage::Storage;
+use index::Index;
+use log::Log;
+use std::ops::Range;
+
+/// Zero bytes that one commit hashes at most where a hole's hash is not known; beyond it the
+/// artifact's hash stays pending. At the speed of BLAKE3 this is a fraction of a second.
+pub const HOLE_HASH_BUDGET: u64 = 1 << 30;
+
+/// Bytes that may wait for the next sync. A commit that would leave more syncs by itself, so that
+/// opening a brick never hashes more than this.
+pub const UNSYNCED_LIMIT: u64 = 256 << 10;
+
+/// An edit of one brick.
+#[derive(Debug)]
+pub struct Editor<S> {
+    storage: S,
+    superblock: Option<Superblock>,
+    base: Option<Base>,
+    /// Number of the generation that the next commit makes.
+    next: u64,
+    meta: Meta,
+    regions: Option<Vec<u8>>,
+    facts: Option<Vec<u8>>,
+    annotation: Option<Vec<u8>>,
+    index: Index,
+    changed: RangeSet,
+    writers: Vec<(Range<u64>, Writer)>,
+    log: Log,
+    hole_budget: u64,
+}
+
+/// The generation that an edit starts from.
+#[derive(Debug)]
+struct Base {
+    record: Record,
+    meta: Meta,
+    slot: u8,
+    /// Whether it was synced, slot and all.
+    durable: bool,
+    /// The slot of an older generation that is known to be durable, while this one is not.
+    protected: Option<u8>,
+}
+
+impl<S: Storage> Editor<S> {
+    /// Starts a new brick in an empty storage. Nothing is written before the first commit.
+    ///
+    /// # Errors
+    /// Where `meta.size` is beyond what a brick can describe.
+    pub fn create(storage: S, meta: Meta) -> Result<Self, Error> {
+        let size = meta.size;
+        let data_start = Superblock::new([0; 16], SMALL_SLOT_LEN, false).data_start;
+        let mut editor = Self::with(storage, meta, u64::from(data_start));
+        editor.meta.size = 0;
+        editor.resize(size)?;
+        Ok(editor)
+    }
+
+    /// Starts an edit of the brick's last committed generation.
+    ///
+    /// # Errors
+    /// Where the storage holds no valid brick or cannot be read, or where the brick has features
+    /// that a writer must know.
+    pub fn open(storage: S) -> Result<Self, Error> {
+        let opened = open_slots(&storage)?;
+        if opened.superblock.ro_compat != 0 {
+            return Err(Error::Features(opened.superblock.ro_compat));
+        }
+        let slot = opened.newest_slot()?;
+        let record = opened.newest()?.clone();
+        let blob = read_blob(&storage, &record.meta, record.end())?;
+        let meta = codec::decode_meta(&blob, record.meta.offset)?;
+        let mut editor = Self::with(storage, meta.clone(), record.end());
+        editor.superblock = Some(opened.superblock);
+        editor.next = opened.highest + 1;
+        editor.index.adopt(&record);
+        let protected = older_durable(&opened, slot, &record);
+        editor.base = Some(Base { record, meta, slot, durable: false, protected });
+        Ok(editor)
+    }
+
+    fn with(storage: S, meta: Meta, end: u64) -> Self {
+        Self {
+            storage,
+            superblock: None,
+            base: None,
+            next: 1,
+            meta,
+            regions: None,
+            facts: None,
+            annotation: None,
+            index: Index::default(),
+            changed: RangeSet::default(),
+            writers: Vec::new(),
+            log: Log::new(end),
+            hole_budget: HOLE_HASH_BUDGET,
+        }
+    }
+
+    /// The artifact as it will be committed.
+    pub fn meta(&self) -> &Meta {
+        &self.meta
+    }
+
+    /// The last committed generation, 0 before the first.
+    pub fn generation(&self) -> u64 {
+        self.base.as_ref().map_or(0, |base| base.record.generation)
+    }
+
+    /// The hash of the last committed content, where known.
+    pub fn blake3(&self) -> Option<Hash> {
+        self.base.as_ref().and_then(|base| base.record.blake3)
+    }
+
+    /// Tells that everything written to the storage so far was synced (by `syncfs`, say): the next
+    /// commit may then take the place of an older generation's slot, and need not sync by itself.
+    pub fn assume_durable(&mut self) {
+        if let Some(base) = &mut self.base {
+            base.durable = true;
+        }
+    }
+
+    /// Sets how many zero bytes of holes the next commit hashes at most.
+    pub fn set_hole_budget(&mut self, bytes: u64) {
+        self.hole_budget = bytes;
+    }
+
+    /// Gives the content `size` bytes. Tiles that did not exist, or whose length changes, must
+    /// then be `put` before the commit.
+    ///
+    /// # Errors
+    /// Where `size` is beyond what a brick can describe, or the brick cannot be read.
+    pub fn resize(&mut self, size: u64) -> Result<(), Error> {
+        if geometry::MAX_SIZE < size {
+            return Err(Error::Usage("an artifact has at most 2^63 - 1 bytes"));
+        }
+        self.index.resize(&self.storage, &mut self.log, size)?;
+        self.meta.size = size;
+        self.changed.truncate(geometry::tiles(size));
+        Ok(())
+    }
+
+    /// Folds `bytes`, which begin at a tile and end at a tile or at the end of the content.
+    ///
+    /// # Errors
+    /// Where they do not, or the storage fails.
+    pub fn put(&mut self, offset: u64, bytes: &[u8]) -> Result<(), Error> {
+        if !offset.is_multiple_of(TILE_BYTES) {
+            return Err(Error::Usage("put begins inside a tile"));
+        }
+        for (tile, bytes) in (offset / TILE_BYTES..).zip(bytes.chunks(index(TILE_BYTES))) {
+            if bytes.len() != index(tile_len(self.meta.size, tile)) {
+                return Err(Error::Usage("put holds a part of a tile, or bytes past the end"));
+            }
+            self.put_tile(tile, bytes)?;
+        }
+        Ok(())
+    }
+
+    /// Folds `len` zero bytes that need not be read. They begin at a tile and end at a tile or at
+    /// the end of the content.
+    ///
+    /// # Errors
+    /// Where they do not, or the brick cannot be read.
+    pub fn put_hole(&mut self, offset: u64, len: u64) -> Result<(), Error> {
+        let end = offset.saturating_add(len);
+        let whole = end == self.meta.size || end.is_multiple_of(TILE_BYTES);
+        if !offset.is_multiple_of(TILE_BYTES) || !whole || self.meta.size < end {
+            return Err(Error::Usage("a hole is not made of whole tiles of the content"));
+        }
+        if len == 0 {
+            return Ok(());
+        }
+        let hole = offset / TILE_BYTES..end.div_ceil(TILE_BYTES);
+        let zero =
+            Entry { flags: crate::layout::ENTRY_ZERO, generation: self.next, ..Entry::default() };
+        let Self { index, storage, log, changed, .. } = self;
+        index.put_hole(storage, log, &hole, &zero, changed)
+    }
+
+    /// Replaces what is known of the artifact, but for its size and payload.
+    pub fn set_meta(&mut self, meta: Meta) {
+        let (size, payload) = (self.meta.size, self.meta.payload);
+        self.meta = Meta { size, payload, ..meta };
+    }
+
+    /// Replaces the regions.
+    pub fn set_regions(&mut self, regions: &[Region]) {
+        self.regions = Some(codec::encode_regions(regions));
+    }
+
+    /// Replaces the facts.
+    pub fn set_facts(&mut self, facts: &Facts) {
+        self.facts = Some(codec::encode_facts(facts));
+    }
+
+    /// Replaces the annotation; `None` drops it.
+    pub fn set_annotation(&mut self, annotation: Option<Annotation>) {
+        self.annotation = Some(annotation.unwrap_or_default());
+    }
+
+    /// Says who changed the bytes `range`: kept for those of its tiles that this edit changes.
+    /// Later calls win; a changed tile that no call names has no known writer.
+    pub fn set_writer(&mut self, range: Range<u64>, writer: Writer) {
+        self.writers.push((range, writer));
+    }
+
+    /// Whether so much of the file is no longer needed that it should be compacted.
+    pub fn needs_compaction(&self) -> bool {
+        const KEEP: u64 = 256 << 10;
+        self.base.as_ref().is_some_and(|base| {
+            let live = base.record.live_len;
+            base.record.end().saturating_sub(live) > live.max(KEEP)
+        })
+    }
+
+    /// Gives the storage back. What was not committed is lost.
+    pub fn into_storage(self) -> S {
+        self.storage
+    }
+
+    fn embedded(&self) -> bool {
+        self.meta.payload == Payload::Embedded
+    }
+
+    fn base_pointer(&self, which: fn(&Record) -> Pointer) -> Pointer {
+        self.base.as_ref().map_or_else(Pointer::default, |base| which(&base.record))
+    }
+}
+
+/// The other slot, if its generation is known to be durable.
+fn older_durable(opened: &Opened, newest: u8, record: &Record) -> Option<u8> {
+    let other = opened.slots[usize::from(1 - newest)].as_ref()?;
+    (other.end() <= record.durable_len).then_some(1 - newest)
+}
+
+#[cfg(test)]
+mod tests;
