@@ -6,7 +6,7 @@
 //!
 //! The curve of a composite is the *plane*: one cell of its level 0 is one byte of a part. What the
 //! brick stores as its leaves are cells of the plane's level [`Parts::leaf_order`]; a leaf is given by
-//! whoever knows the part ([`crate::Editor::put_cells`]), and levels above follow as for any file.
+//! whoever knows the part (`Editor::put_cells`), and levels above follow as for any file.
 //!
 //! Knows: places, names, attributes. Must never know: how a part is found out, or read.
 //! Keeps: parts never overlap and lie inside their plots; every plot has a part; one set of parts has

@@ -16,6 +16,7 @@ mod run;
 mod stage;
 mod test;
 mod tools;
+mod web;
 
 use std::process::ExitCode;
 
