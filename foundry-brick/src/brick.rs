@@ -15,6 +15,7 @@ use crate::geometry::{self, TILE_BYTES, index};
 use crate::hash::{self, Hash};
 use crate::layout::{Entry, Pointer, Record, Superblock};
 use crate::meta::{Annotation, Facts, Meta, Region, Writer};
+use crate::parts::Parts;
 use crate::storage::Storage;
 use std::ops::Range;
 
@@ -237,6 +238,19 @@ impl<S: Storage> Brick<S> {
     pub fn annotation(&self) -> Result<Option<Annotation>, Error> {
         let at = &self.record.annotation;
         if at.exists() { self.blob(at).map(Some) } else { Ok(None) }
+    }
+
+    /// The parts of a composite; `None` for an artifact that is not made of parts.
+    ///
+    /// # Errors
+    /// Where the brick is corrupt or cannot be read.
+    pub fn parts(&self) -> Result<Option<Parts>, Error> {
+        let at = &self.record.parts;
+        if !at.exists() {
+            return Ok(None);
+        }
+        let parts = Parts::decode(&self.blob(at)?);
+        parts.map(Some).map_err(|_| corrupt("parts contradict themselves", at.offset))
     }
 
     /// Fills `buf` with the artifact's bytes from `offset`, checked against their hash.

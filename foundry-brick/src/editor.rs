@@ -15,12 +15,14 @@ mod log;
 pub use commit::Committed;
 
 use crate::brick::{Opened, open_slots, read_blob};
+use crate::cells::Cell;
 use crate::codec;
 use crate::error::Error;
 use crate::geometry::{self, TILE_BYTES, index, tile_len};
 use crate::hash::Hash;
 use crate::layout::{Entry, Pointer, Record, SMALL_SLOT_LEN, Superblock};
 use crate::meta::{Annotation, Facts, Meta, Payload, Region, Writer};
+use crate::parts::Parts;
 use crate::ranges::RangeSet;
 use crate::storage::Storage;
 use index::Index;
@@ -47,6 +49,7 @@ pub struct Editor<S> {
     regions: Option<Vec<u8>>,
     facts: Option<Vec<u8>>,
     annotation: Option<Vec<u8>>,
+    parts: Option<Vec<u8>>,
     index: Index,
     changed: RangeSet,
     writers: Vec<(Range<u64>, Writer)>,
@@ -113,6 +116,7 @@ impl<S: Storage> Editor<S> {
             regions: None,
             facts: None,
             annotation: None,
+            parts: None,
             index: Index::default(),
             changed: RangeSet::default(),
             writers: Vec::new(),
@@ -176,7 +180,27 @@ impl<S: Storage> Editor<S> {
             if bytes.len() != index(tile_len(self.meta.size, tile)) {
                 return Err(Error::Usage("put holds a part of a tile, or bytes past the end"));
             }
-            self.put_tile(tile, bytes)?;
+            self.put_tile(tile, bytes, crate::cells::leaves)?;
+        }
+        Ok(())
+    }
+
+    /// Gives leaves of a composite their cells: `cells` begin with the leaf `first`, at a tile, and end
+    /// at a tile or at the end of the content.
+    ///
+    /// # Errors
+    /// Where they do not, or the storage fails.
+    pub fn put_cells(&mut self, first: u64, cells: &[Cell]) -> Result<(), Error> {
+        let leaves = index(TILE_BYTES) / geometry::LEAF_BYTES;
+        if !first.is_multiple_of(leaves as u64) {
+            return Err(Error::Usage("cells begin inside a tile"));
+        }
+        for (tile, cells) in (first / leaves as u64..).zip(cells.chunks(leaves)) {
+            let bytes = crate::parts::records(cells);
+            if bytes.len() != index(tile_len(self.meta.size, tile)) {
+                return Err(Error::Usage("cells of a part of a tile, or past the end"));
+            }
+            self.put_tile(tile, &bytes, |_, low| low.extend_from_slice(cells))?;
         }
         Ok(())
     }
@@ -221,6 +245,11 @@ impl<S: Storage> Editor<S> {
     /// Replaces the annotation; `None` drops it.
     pub fn set_annotation(&mut self, annotation: Option<Annotation>) {
         self.annotation = Some(annotation.unwrap_or_default());
+    }
+
+    /// Replaces the parts of a composite.
+    pub fn set_parts(&mut self, parts: &Parts) {
+        self.parts = Some(parts.encode());
     }
 
     /// Says who changed the bytes `range`: kept for those of its tiles that this edit changes.

@@ -6,7 +6,7 @@
 //!
 //! The curve of a composite is the *plane*: one cell of its level 0 is one byte of a part. What the
 //! brick stores as its leaves are cells of the plane's level [`Parts::leaf_order`]; a leaf is given by
-//! whoever knows the part (`Editor::put_cells`), and levels above follow as for any file.
+//! whoever knows the part ([`crate::Editor::put_cells`]), and levels above follow as for any file.
 //!
 //! Knows: places, names, attributes. Must never know: how a part is found out, or read.
 //! Keeps: parts never overlap and lie inside their plots; every plot has a part; one set of parts has
@@ -20,9 +20,8 @@ mod tests;
 pub use attributes::{Attribute, PageRun, PartKind, page};
 pub use codec::PartsError;
 
-/// A cell: mean local entropy, zero share, printable share, and a channel of the kind.
-pub type Cell = [u8; 4];
-
+use crate::cells::Cell;
+use crate::geometry::{LEAF_BYTES, LEAF_LEVEL};
 use crate::plots::{Moved, Plot, PlotId, Plots, PlotsError, Resized};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -216,6 +215,47 @@ impl Parts {
         Ok(())
     }
 
+    /// Puts these parts in the stead of all there are. Plots that have none of them become tombstones.
+    ///
+    /// # Errors
+    /// As [`Parts::put`]; what is left then is not to be used.
+    pub fn replace(&mut self, parts: Vec<(Place, Part)>) -> Result<(), PartsError> {
+        self.parts.clear();
+        let mut used: BTreeMap<PlotId, u64> = BTreeMap::new();
+        for (place, part) in parts {
+            let plot = self.plots.get(place.plot).ok_or(PlotsError::Unknown(place.plot))?;
+            let end = place.offset.checked_add(part.length).filter(|end| *end <= plot.capacity());
+            let end = end.ok_or(PartsError::Outside)?;
+            let used = used.entry(place.plot).or_default();
+            *used = end.max(*used);
+            if self.parts.insert(place, part).is_some() {
+                return Err(PartsError::Overlap);
+            }
+        }
+        let ends = self.parts.iter().map(|(place, part)| (place.plot, place.offset, part.length));
+        let ends: Vec<(PlotId, u64, u64)> = ends.collect();
+        if ends.windows(2).any(|w| w[0].0 == w[1].0 && w[1].1 - w[0].1 < w[0].2) {
+            return Err(PartsError::Overlap);
+        }
+        let plots: Vec<PlotId> = self.plots.iter().map(|(id, _)| id).collect();
+        for id in plots {
+            if let Some(used) = used.get(&id) {
+                self.plots.resize(id, *used)?;
+            } else {
+                self.plots.remove(id)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes room for `length` bytes on a plot. Where it moves, all its parts move with it.
+    ///
+    /// # Errors
+    /// Where there is no such plot, or no plane is large enough.
+    pub fn grow(&mut self, plot: PlotId, length: u64) -> Result<Resized, PartsError> {
+        Ok(self.plots.resize(plot, length)?)
+    }
+
     /// Gives a part another length; the states of its pages are to be told anew. Where it does not fit its plot it moves, alone: then the new place
     /// comes back. Parts that share their plot cannot move.
     ///
@@ -297,5 +337,18 @@ impl Parts {
     }
 }
 
-/// A leaf of the container is 4^3 bytes of its content.
+/// A leaf of the container is 4^3 bytes of its content: the finest that leaves can be.
 const LEAF_ORDER_MIN: u8 = 3;
+const _: () = assert!(LEAF_ORDER_MIN as u32 == LEAF_LEVEL);
+
+/// The content of a composite: 64 bytes for each leaf, of which the first four are its cell (the
+/// share of zeros as 255 less the share) and the rest is zero. So a leaf that shows nothing is 64 zero
+/// bytes, and a stretch of the plane without parts is a hole.
+#[must_use]
+pub fn records(cells: &[Cell]) -> Vec<u8> {
+    let mut out = vec![0; cells.len() * LEAF_BYTES];
+    for (record, [entropy, zero, printable, high]) in out.chunks_exact_mut(LEAF_BYTES).zip(cells) {
+        record[..4].copy_from_slice(&[*entropy, 255 - zero, *printable, *high]);
+    }
+    out
+}

@@ -8,12 +8,13 @@ use super::open::{check_segment, read_record};
 use super::tree::{View, read_blob, read_bytes};
 use crate::cells::{self, Cell, ZERO_CELL};
 use crate::codec;
-use crate::error::Error;
+use crate::error::{Error, corrupt};
 use crate::geometry::{
     CHILD_CELLS, FANOUT_SHIFT, NODE_CELLS, index, node_cells, span, tile_len, tiles,
 };
 use crate::hash::{self, Hash};
 use crate::layout::{Entry, Node, Pointer, RECORD_LEN, Record, Superblock};
+use crate::parts::Parts;
 use crate::storage::Storage;
 
 /// One thing that is not as it must be.
@@ -135,6 +136,10 @@ fn blobs<S: Storage>(view: View<'_, S>, found: &mut Found) {
     check(&record.regions, |bytes, at| codec::decode_regions(bytes, at).map(drop));
     check(&record.facts, |bytes, at| codec::decode_facts(bytes, at).map(drop));
     check(&record.annotation, |_, _| Ok(()));
+    check(&record.parts, |bytes, at| {
+        let wrong = |_| corrupt("parts contradict themselves", at);
+        Parts::decode(bytes).map(drop).map_err(wrong)
+    });
 }
 
 fn index_tree<S: Storage>(view: View<'_, S>, embedded: bool, found: &mut Found) {

@@ -9,7 +9,7 @@
 //! that was known to be durable.
 
 use super::{Base, Editor, UNSYNCED_LIMIT};
-use crate::cells;
+use crate::cells::{self, Cell};
 use crate::codec;
 use crate::error::Error;
 use crate::geometry::{NODE_CELLS, TILE_SHIFT};
@@ -42,8 +42,13 @@ pub struct Committed {
 }
 
 impl<S: Storage> Editor<S> {
-    /// Folds one tile, unless it is what the brick holds already.
-    pub(super) fn put_tile(&mut self, tile: u64, bytes: &[u8]) -> Result<(), Error> {
+    /// Folds one tile, unless it is what the brick holds already; `leaves` makes its lowest cells.
+    pub(super) fn put_tile(
+        &mut self,
+        tile: u64,
+        bytes: &[u8],
+        leaves: impl FnOnce(&[u8], &mut Vec<Cell>),
+    ) -> Result<(), Error> {
         let (cv, alone) = hash::tile(tile, bytes);
         let old = *self.index.entry(&self.storage, &self.log, 0, tile)?;
         if !old.is_missing() && old.hash() == Some(&cv) {
@@ -53,7 +58,7 @@ impl<S: Storage> Editor<S> {
         let mut levels = [const { Vec::new() }; 3];
         let [low, middle, high] = &mut levels;
         low.reserve(NODE_CELLS[0]);
-        cells::leaves(bytes, low);
+        leaves(bytes, low);
         cells::parents(low, middle);
         cells::parents(middle, high);
         let mut above = Vec::with_capacity(NODE_CELLS[2] / 4);
@@ -127,6 +132,7 @@ impl<S: Storage> Editor<S> {
             && same(&base.record.regions, &self.regions)
             && same(&base.record.facts, &self.facts)
             && same(&base.record.annotation, &self.annotation)
+            && same(&base.record.parts, &self.parts)
     }
 
     /// The file's superblock, or the one it will have. The epoch is made of what is folded and
@@ -182,6 +188,8 @@ impl<S: Storage> Editor<S> {
         let facts = self.blob(facts, self.base_pointer(|record| record.facts))?;
         let annotation = self.annotation.take();
         let annotation = self.blob(annotation, self.base_pointer(|record| record.annotation))?;
+        let parts = self.parts.take();
+        let parts = self.blob(parts, self.base_pointer(|record| record.parts))?;
         let previous = self.base.as_ref().map(|base| &base.record);
         Ok(Record {
             generation: self.next,
@@ -191,7 +199,7 @@ impl<S: Storage> Editor<S> {
             segment_start: self.log.start(),
             record_offset: 0,
             durable_len: 0,
-            live_len: self.live(&[meta, regions, facts, annotation]),
+            live_len: self.live(&[meta, regions, facts, annotation, parts]),
             blake3,
             height: top.height,
             root: top.root,
@@ -199,6 +207,7 @@ impl<S: Storage> Editor<S> {
             regions,
             facts,
             annotation,
+            parts,
             previous_offset: previous.map_or(0, |record| record.record_offset),
             previous_generation: previous.map_or(0, |record| record.generation),
             segment_checksum: [0; 16],
@@ -224,7 +233,8 @@ impl<S: Storage> Editor<S> {
         let blobs: u64 = blobs.iter().map(|blob| blob.length).sum();
         let tree = self.base.as_ref().map_or(0, |base| {
             let record = &base.record;
-            let known = [record.meta, record.regions, record.facts, record.annotation];
+            let Record { meta, regions, facts, annotation, parts, .. } = record;
+            let known = [meta, regions, facts, annotation, parts];
             let known: u64 = known.iter().map(|blob| blob.length).sum();
             let tree = record.live_len.saturating_sub(known + fixed + RECORD_LEN as u64);
             if self.meta.size < record.size {

@@ -46,11 +46,11 @@ impl<S: Storage, T: Storage> Copy<'_, S, T> {
     fn record(&mut self, superblock: &Superblock) -> Result<Record, Error> {
         let old = self.view.record;
         let root = if old.size == 0 { old.root } else { self.node(&old.root, old.height, 0)? };
-        let mut blobs = [old.meta, old.regions, old.facts, old.annotation];
+        let mut blobs = [old.meta, old.regions, old.facts, old.annotation, old.parts];
         for at in &mut blobs {
             *at = self.blob(at)?;
         }
-        let [meta, regions, facts, annotation] = blobs;
+        let [meta, regions, facts, annotation, parts] = blobs;
         let segment_start = u64::from(superblock.data_start);
         Ok(Record {
             epoch: superblock.epoch,
@@ -60,6 +60,7 @@ impl<S: Storage, T: Storage> Copy<'_, S, T> {
             regions,
             facts,
             annotation,
+            parts,
             previous_offset: 0,
             previous_generation: 0,
             ..old.clone()

@@ -17,7 +17,7 @@ pub const VERSION: u32 = 2;
 /// Length of a root slot that holds the root record alone.
 pub const SMALL_SLOT_LEN: u32 = 512;
 /// Levels whose changed tiles a root record counts, from level 0.
-pub const CHANGED_LEVELS: usize = 24;
+pub const CHANGED_LEVELS: usize = 20;
 /// Record flag: the hash of the content is known.
 pub const BLAKE3_KNOWN: u32 = 1;
 
@@ -71,13 +71,13 @@ pub const RECORD: &[Field] = &[
     field("regions", POINTER_LEN),
     field("facts", POINTER_LEN),
     field("annotation", POINTER_LEN),
+    field("parts", POINTER_LEN),
     field("previous_offset", 8),
     field("previous_generation", 8),
     field("segment_checksum", CHECKSUM_LEN),
     field("head_len", 8),
     field("head_checksum", CHECKSUM_LEN),
     field("changed_tiles", 4 * CHANGED_LEVELS),
-    field("reserved", 16),
     field("checksum", CHECKSUM_LEN),
 ];
 /// Its length.
@@ -264,6 +264,8 @@ pub struct Record {
     pub facts: Pointer,
     /// The annotation's bytes.
     pub annotation: Pointer,
+    /// Encoded parts of a composite.
+    pub parts: Pointer,
     /// The record of the generation before, 0 where this file has none.
     pub previous_offset: u64,
     /// Its generation.
@@ -307,6 +309,7 @@ impl Record {
         put.field("regions", &self.regions.encode());
         put.field("facts", &self.facts.encode());
         put.field("annotation", &self.annotation.encode());
+        put.field("parts", &self.parts.encode());
         put.u64("previous_offset", self.previous_offset);
         put.u64("previous_generation", self.previous_generation);
         put.field("segment_checksum", &self.segment_checksum);
@@ -314,7 +317,6 @@ impl Record {
         put.field("head_checksum", &self.head_checksum);
         let changed: Vec<u8> = self.changed_tiles.iter().flat_map(|n| n.to_le_bytes()).collect();
         put.field("changed_tiles", &changed);
-        put.field("reserved", &[0; 16]);
         let sum = checksum(&out);
         out.extend_from_slice(&sum);
         out
@@ -348,6 +350,7 @@ impl Record {
             regions: Pointer::default(),
             facts: Pointer::default(),
             annotation: Pointer::default(),
+            parts: Pointer::default(),
             previous_offset: 0,
             previous_generation: 0,
             segment_checksum: Checksum::default(),
@@ -364,6 +367,7 @@ impl Record {
         record.regions = Pointer::parse(take.field("regions"));
         record.facts = Pointer::parse(take.field("facts"));
         record.annotation = Pointer::parse(take.field("annotation"));
+        record.parts = Pointer::parse(take.field("parts"));
         record.previous_offset = take.u64("previous_offset");
         record.previous_generation = take.u64("previous_generation");
         record.segment_checksum = take.field("segment_checksum");

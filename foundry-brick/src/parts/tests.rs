@@ -107,3 +107,71 @@ proptest! {
         }
     }
 }
+
+/// A composite of two plots, folded.
+fn folded(parts: &Parts, cells: &[(Place, Cell)]) -> crate::Editor<crate::storage::MemStorage> {
+    let meta = crate::Meta {
+        kind: crate::Kind::Process,
+        size: parts.content_size(),
+        ..crate::Meta::default()
+    };
+    let size = parts.content_size();
+    let mut editor = crate::Editor::create(crate::storage::MemStorage::default(), meta).unwrap();
+    editor.put_hole(0, size).unwrap();
+    for (tile, leaves) in tiles(parts, cells) {
+        editor.put_cells(tile * 1024, &leaves).unwrap();
+    }
+    editor.set_parts(parts);
+    assert!(editor.commit(1).unwrap().changed);
+    editor
+}
+
+/// The tiles that hold these leaves.
+fn tiles(parts: &Parts, cells: &[(Place, Cell)]) -> BTreeMap<u64, Vec<Cell>> {
+    let mut tiles = BTreeMap::new();
+    for (place, cell) in cells {
+        for leaf in parts.content_range(parts.run(*place).unwrap()).step_by(64) {
+            let (leaf, leaves) = (leaf / 64, parts.content_size() / 64);
+            let n = usize::try_from((leaves - leaf / 1024 * 1024).min(1024)).unwrap();
+            let tile = tiles.entry(leaf / 1024).or_insert_with(|| vec![crate::cells::ZERO_CELL; n]);
+            tile[usize::try_from(leaf % 1024).unwrap()] = *cell;
+        }
+    }
+    tiles
+}
+
+#[test]
+fn leaves_of_parts_are_in_the_brick_where_their_plots_are() {
+    let mut parts = Parts::new(PAGE_ORDER);
+    let small = parts.add(part("small", PAGE_BYTES)).unwrap();
+    let large = parts.add(part("large", 3000 * PAGE_BYTES)).unwrap();
+    let mut editor = folded(&parts, &[(small, [9, 8, 7, 6]), (large, [100, 50, 200, 0])]);
+    // Nothing that differs is no generation.
+    editor.set_parts(&parts);
+    assert!(!editor.commit(2).unwrap().changed);
+    for (tile, leaves) in tiles(&parts, &[(small, [1, 8, 7, 6])]) {
+        let first = parts.content_range(parts.run(large).unwrap()).start / 64;
+        assert!((tile + 1) * 1024 <= first, "the parts share no tile");
+        editor.put_cells(tile * 1024, &leaves).unwrap();
+    }
+    let committed = editor.commit(3).unwrap();
+    assert_eq!((committed.generation, committed.changed_tiles), (2, Some(vec![0])));
+    let brick = crate::Brick::open(editor.into_storage()).unwrap();
+    assert_eq!(brick.verify(), []);
+    assert_eq!(brick.parts().unwrap(), Some(parts.clone()));
+    let mut cells = Vec::new();
+    brick.cells(3, 0..2, &mut cells).unwrap();
+    assert_eq!(cells, [[1, 8, 7, 6], crate::cells::ZERO_CELL]);
+    let run = parts.run(large).unwrap();
+    let level = 6 + 5;
+    cells.clear();
+    brick
+        .cells(3 + 5, run.start >> (2 * level)..(run.start >> (2 * level)) + 3, &mut cells)
+        .unwrap();
+    let whole = 3000 - 2 * 1024;
+    let mean = |channel: u64, empty: u64| (channel * whole + empty * (1024 - whole)) / 1024;
+    assert_eq!(cells[..2], [[100, 50, 200, 0]; 2]);
+    for (channel, (full, empty)) in cells[2].iter().zip([(100, 0), (50, 255), (200, 0), (0, 0)]) {
+        assert!(u64::from(*channel).abs_diff(mean(full, empty)) <= 5, "{:?}", cells[2]);
+    }
+}
