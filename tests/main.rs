@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod live;
 #[cfg(test)]
+mod sources;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod tidy;

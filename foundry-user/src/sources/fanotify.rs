@@ -129,16 +129,19 @@ impl Fanotify {
                 Err(Errno::INTR) => continue,
                 Err(error) => return Err(io_error("reading fanotify events")(error)),
             };
-            self.take(n, group.superblock, batch)?;
+            let taken = self.take(n, group.superblock, batch)?;
             if n + MOST_EVENT_BYTES < self.buffer.len() {
                 return Ok(());
             }
             left = match left {
-                None => Some(
-                    rustix::io::ioctl_fionread(&group.fd)
-                        .map_err(io_error("measuring the fanotify queue"))?,
-                ),
-                Some(left) => Some(u64::saturating_sub(left, u64::try_from(n).unwrap_or(left))),
+                None => {
+                    let bytes = rustix::io::ioctl_fionread(&group.fd)
+                        .map_err(io_error("measuring the fanotify queue"))?;
+                    // The kernel counts the fixed part of each event only; should it ever count
+                    // all of it, this many are more than there are.
+                    Some(bytes / records::METADATA_BYTES_U64)
+                }
+                Some(left) => Some(u64::saturating_sub(left, taken)),
             };
             if left == Some(0) {
                 return Ok(());
@@ -146,14 +149,15 @@ impl Fanotify {
         }
     }
 
-    /// Translates the first `n` bytes of the buffer.
+    /// Translates the first `n` bytes of the buffer; says how many events were in them.
     fn take(
         &mut self,
         n: usize,
         superblock: Superblock,
         batch: &mut Batch<'_>,
-    ) -> Result<(), SourceError> {
+    ) -> Result<u64, SourceError> {
         let tables = lock(&self.shared.tables);
+        let before = self.counters.seen;
         for record in Records::new(self.buffer.get(..n).unwrap_or_default()) {
             let record = record.map_err(|error| SourceError::Invalid {
                 backend: "fanotify",
@@ -169,7 +173,7 @@ impl Fanotify {
                 *self.counters.other.entry("untracked_events").or_default() += 1;
             }
         }
-        Ok(())
+        Ok(self.counters.seen - before)
     }
 }
 

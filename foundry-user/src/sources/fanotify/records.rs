@@ -6,6 +6,7 @@
 
 /// Length of the fixed part, and the version of the layout it announces.
 const METADATA_BYTES: usize = 24;
+pub(super) const METADATA_BYTES_U64: u64 = METADATA_BYTES as u64;
 const METADATA_VERSION: u8 = 3;
 /// Header of an information record: type, padding, length.
 const INFO_BYTES: usize = 4;
