@@ -44,8 +44,10 @@ pub(crate) fn stages(tally: &mut Tally, skips: &Path) {
     if !backends.iter().any(|backend| ["fentry", "tracepoint"].contains(backend)) {
         tally.skip("live tests of the probes", "this kernel loads neither backend (see above)");
     }
-    let filters: Vec<String> =
+    let mut filters: Vec<String> =
         backends.iter().map(|backend| format!("live::{backend}::")).collect();
+    // These mount what they need by themselves.
+    filters.push("sources::".to_owned());
     let Some(mut here) = tools::as_root("env") else { return };
     here.arg("FOUNDRY_LIVE=1").arg(variable("FOUNDRY_SKIPS", skips)).arg(&tests).args(&filters);
     tally.stage("live tests", 20, &mut here);
