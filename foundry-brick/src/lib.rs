@@ -16,6 +16,7 @@ pub mod codec;
 pub mod curve;
 pub mod editor;
 mod error;
+pub mod export;
 pub mod geometry;
 pub mod hash;
 pub mod layout;
