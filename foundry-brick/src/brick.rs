@@ -209,6 +209,14 @@ impl<S: Storage> Brick<S> {
         self.tree().changed_since(number)
     }
 
+    /// Ranges of level-0 tiles that are known to be all zero, in order.
+    ///
+    /// # Errors
+    /// Where a node is corrupt or cannot be read.
+    pub fn zeros(&self) -> Result<Vec<Range<u64>>, Error> {
+        self.tree().zeros()
+    }
+
     fn blob(&self, pointer: &Pointer) -> Result<Vec<u8>, Error> {
         read_blob(&self.storage, pointer, self.record.end())
     }

@@ -64,6 +64,31 @@ pub enum Fact {
     List(Vec<String>),
 }
 
+impl Description {
+    /// As a brick keeps it; the format is a fact among the others there.
+    #[must_use]
+    pub fn into_brick(self) -> (Vec<foundry_brick::Region>, foundry_brick::Facts) {
+        use foundry_brick::FactValue;
+        let region = |r: Region| foundry_brick::Region {
+            name: r.name,
+            kind: r.kind,
+            start: r.start,
+            end: r.end,
+            address: r.address,
+        };
+        let value = |fact| match fact {
+            Fact::Text(text) => FactValue::Text(text),
+            Fact::Number(n) => FactValue::Number(n),
+            Fact::Flag(flag) => FactValue::Flag(flag),
+            Fact::List(list) => FactValue::List(list),
+        };
+        let mut facts: foundry_brick::Facts =
+            self.facts.into_iter().map(|(name, fact)| (name, value(fact))).collect();
+        facts.insert("format".to_owned(), FactValue::Text(self.format));
+        (self.regions.into_iter().map(region).collect(), facts)
+    }
+}
+
 /// Bytes that can be read at any offset.
 pub trait ReadAt {
     /// Reads into `buf` from `offset`; fewer bytes than asked for only at the end, 0 after it.

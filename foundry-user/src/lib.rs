@@ -2,11 +2,17 @@
 //!
 //! Reading order: `artifact`, `event`, `pipeline` (the rules), then the edges.
 
+pub mod args;
 pub mod artifact;
 pub mod binary;
+pub mod cli;
 pub mod clock;
+pub mod config;
+pub mod error;
 pub mod event;
 pub mod pipeline;
 pub mod sources;
 pub mod stats;
+pub mod store;
 pub mod tracker;
+pub mod wire;

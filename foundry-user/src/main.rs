@@ -1,3 +1,8 @@
 //! Arguments in, exit code out.
 
-fn main() {}
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    foundry_user::cli::run(foundry_user::args::Cli::parse())
+}

@@ -219,6 +219,20 @@ impl<S: Storage> View<'_, S> {
         Ok(out)
     }
 
+    /// See [`crate::Brick::zeros`].
+    pub(crate) fn zeros(&self) -> Result<Vec<Range<u64>>, Error> {
+        let mut out: Vec<Range<u64>> = Vec::new();
+        self.walk(&|_| true, &mut |tiles, entry| {
+            match out.last_mut() {
+                _ if !entry.is_zero() => {}
+                Some(last) if last.end == tiles.start => last.end = tiles.end,
+                _ => out.push(tiles),
+            }
+            Ok(())
+        })?;
+        Ok(out)
+    }
+
     /// See [`crate::Brick::writers`].
     pub(crate) fn writers(&self) -> Result<Vec<(Range<u64>, Writer)>, Error> {
         let mut runs: Vec<(Range<u64>, u64)> = Vec::new();

@@ -1,5 +1,3 @@
-//! What the records and the shared state promise, held to bytes.
-
 use super::*;
 
 fn record(kind: u16, len: usize) -> [u8; 336] {

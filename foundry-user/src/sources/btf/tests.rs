@@ -1,5 +1,3 @@
-//! The walker on BTF that is made by hand, and on broken BTF.
-
 use super::*;
 
 /// Builds BTF by hand.

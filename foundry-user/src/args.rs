@@ -1,0 +1,342 @@
+//! What was typed.
+//!
+//! Knows: names of commands and flags, and the words that explain them. Must never know: what they
+//! mean for the rest (`config`), the file system.
+//! Keeps: the names are the contract that scripts rely on.
+
+use crate::config::{Backend, Payload, Wishes};
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use std::path::PathBuf;
+
+/// See a Linux system change: one .brick per artifact, true to the disk.
+///
+/// An eBPF program sees every change to the watched trees in the kernel; only what changed is read
+/// and folded again along a Hilbert curve.
+#[derive(Debug, Parser)]
+#[command(
+    name = "foundry-user",
+    version,
+    after_help = EXAMPLES,
+    arg_required_else_help = true,
+    disable_help_subcommand = true
+)]
+pub struct Cli {
+    /// The main job's own flags.
+    #[command(flatten)]
+    pub watch: Watch,
+
+    /// Where the bricks lie [default: /var/lib/foundry as root, else $XDG_STATE_HOME/foundry]
+    #[arg(long, value_name = "DIR", global = true, value_hint = ValueHint::DirPath)]
+    pub store: Option<PathBuf>,
+
+    /// TOML file with a key for each flag of the main job
+    #[arg(long, value_name = "FILE", global = true, value_hint = ValueHint::FilePath)]
+    pub config: Option<PathBuf>,
+
+    /// What to do; nothing where --watch is the job.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  sudo foundry-user --watch /opt              keep bricks of everything under /opt
+  sudo foundry-user sync                      wait until all changes so far are in the bricks
+  sudo foundry-user inspect /opt/tool         what is known of one artifact
+  sudo foundry-user verify --all              every checksum, and against the disk
+  foundry-user fold /usr/bin/git -o git.brick one file, once, without the daemon
+  foundry-user export git.brick --format png -o git.png
+  foundry-user doctor                         what this kernel and these privileges allow
+
+Exit codes: 0 done, 1 a difference was found, 2 usage, 3 the environment does not allow it,
+4 the input is not valid, 5 input or output failed.";
+
+/// Flags of the main job.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+#[command(next_help_heading = "Watching")]
+pub struct Watch {
+    /// Keep bricks of every file under DIR, until SIGINT or SIGTERM (may be given often)
+    #[arg(long = "watch", value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub roots: Vec<PathBuf>,
+
+    /// How kernel events are had [default: auto]
+    #[arg(long, value_name = "B")]
+    pub backend: Option<Backend>,
+
+    /// Where a brick keeps the bytes [default: reference]
+    #[arg(long, value_name = "P")]
+    pub payload: Option<Payload>,
+
+    /// Also write every input to a replay log; it holds the bytes that were read (mode 0600)
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub record: Option<PathBuf>,
+}
+
+impl Cli {
+    /// What the main job was asked for on the command line.
+    #[must_use]
+    pub fn wishes(&self) -> Wishes {
+        Wishes {
+            watch: self.watch.roots.clone(),
+            store: self.store.clone(),
+            backend: self.watch.backend,
+            payload: self.watch.payload,
+            record: self.watch.record.clone(),
+        }
+    }
+}
+
+/// Everything but the main job.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Fold one file, once, without a daemon
+    Fold(Fold),
+    /// Write an artifact's bytes back to a file
+    Unfold(Unfold),
+    /// Show what a brick says of its artifact
+    Inspect(Inspect),
+    /// Check every checksum, and the bricks against the live artifacts
+    Verify(Verify),
+    /// Print a shell's completion script
+    Completions(Completions),
+    /// Print the manual page (roff)
+    Man(Man),
+}
+
+/// `sync`
+#[derive(Args, Debug)]
+pub struct Sync {
+    /// Give up after this many seconds [default: wait for ever]
+    #[arg(long, value_name = "SECONDS")]
+    pub timeout: Option<u64>,
+}
+
+/// `status`
+#[derive(Args, Debug)]
+pub struct Status {
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `fold`
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  foundry-user fold /usr/bin/git -o git.brick
+  foundry-user fold big.img -o big.brick --payload reference")]
+pub struct Fold {
+    /// The file
+    #[arg(value_name = "PATH", value_hint = ValueHint::FilePath)]
+    pub path: PathBuf,
+    /// The brick to write
+    #[arg(short, long, value_name = "X.brick", value_hint = ValueHint::FilePath)]
+    pub output: PathBuf,
+    /// Whether the brick holds the bytes, or the file alone does
+    #[arg(long, value_name = "P", default_value = "embedded")]
+    pub payload: Payload,
+}
+
+/// `unfold`
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  foundry-user unfold git.brick -o git
+  sudo foundry-user unfold /opt/tool -o tool.copy    bytes of the artifact, checked against its brick")]
+pub struct Unfold {
+    /// A .brick file, or an artifact's path
+    #[arg(value_name = "BRICK", value_hint = ValueHint::FilePath)]
+    pub brick: PathBuf,
+    /// The file to write
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub output: PathBuf,
+}
+
+/// `inspect`
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  foundry-user inspect git.brick
+  sudo foundry-user inspect /opt/tool
+  foundry-user inspect git.brick --json | jq .regions[].name")]
+pub struct Inspect {
+    /// A .brick file, or an artifact's path
+    #[arg(value_name = "BRICK", value_hint = ValueHint::FilePath)]
+    pub brick: PathBuf,
+    /// An earlier generation, as long as the brick holds it
+    #[arg(long, value_name = "N")]
+    pub generation: Option<u64>,
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `verify`
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  foundry-user verify git.brick
+  sudo foundry-user verify --all
+
+Exit code 1 where anything differs; what differs is on standard output.")]
+#[group(id = "which", required = true, multiple = false, args = ["brick", "all"])]
+pub struct Verify {
+    /// A .brick file, or an artifact's path
+    #[arg(value_name = "BRICK", value_hint = ValueHint::FilePath)]
+    pub brick: Option<PathBuf>,
+    /// Every brick of the store
+    #[arg(long)]
+    pub all: bool,
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `replay`
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  foundry-user replay run.log --store /tmp/replayed")]
+pub struct Replay {
+    /// The log that --record wrote
+    #[arg(value_name = "LOG", value_hint = ValueHint::FilePath)]
+    pub log: PathBuf,
+}
+
+/// `export`
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  foundry-user export git.brick --format png --palette entropy -o git.png
+  foundry-user export git.brick --format rts-png -o git.rts.png
+  foundry-user export git.brick --format v2br -o git.v1.brick")]
+pub struct Export {
+    /// A .brick file, or an artifact's path
+    #[arg(value_name = "BRICK", value_hint = ValueHint::FilePath)]
+    pub brick: PathBuf,
+    /// What to write
+    #[arg(long, value_name = "F")]
+    pub format: ExportFormat,
+    /// Colours of a png
+    #[arg(long, value_name = "NAME", default_value = "class")]
+    pub palette: PaletteName,
+    /// The file to write
+    #[arg(short, long, value_name = "OUT", value_hint = ValueHint::FilePath)]
+    pub output: PathBuf,
+}
+
+/// What `export` writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    /// The 132-byte header and RGBA texture that Geometry OS reads (version 1)
+    V2br,
+    /// PixelRTS: a PNG of four bytes a pixel
+    RtsPng,
+    /// A picture to look at
+    Png,
+}
+
+/// Colour schemes of a png.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PaletteName {
+    /// Text, zeros, high bytes and the rest apart
+    Class,
+    /// Dark where bytes repeat, bright where they look random
+    Entropy,
+    /// Shades of grey by entropy
+    Grey,
+}
+
+/// `doctor`
+#[derive(Args, Debug)]
+pub struct Doctor {
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `completions`
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  foundry-user completions bash > ~/.local/share/bash-completion/completions/foundry-user
+  foundry-user completions zsh > \"${fpath[1]}/_foundry-user\"
+  foundry-user completions fish > ~/.config/fish/completions/foundry-user.fish")]
+pub struct Completions {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    pub shell: clap_complete::Shell,
+}
+
+/// `man`
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  foundry-user man | man -l -
+  foundry-user man --command inspect > foundry-user-inspect.1")]
+pub struct Man {
+    /// The page of one command
+    #[arg(long, value_name = "NAME")]
+    pub command: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_sound_and_everything_is_explained() {
+        let command = Cli::command();
+        command.clone().debug_assert();
+        for sub in command.get_subcommands() {
+            assert!(sub.get_about().is_some(), "{} is not explained", sub.get_name());
+            for arg in sub.get_arguments() {
+                let explained = arg.get_help().is_some();
+                assert!(explained, "{} {} is not explained", sub.get_name(), arg.get_id());
+            }
+        }
+    }
+
+    #[test]
+    fn help_fits_eighty_columns() {
+        let mut command = Cli::command().term_width(80);
+        let mut names: Vec<String> =
+            command.get_subcommands().map(|s| s.get_name().to_owned()).collect();
+        names.sort();
+        let mut texts = vec![command.render_help().to_string()];
+        for name in names {
+            let sub = command.find_subcommand_mut(&name).unwrap();
+            texts.push(sub.clone().term_width(80).render_help().to_string());
+        }
+        for line in texts.iter().flat_map(|t| t.lines()) {
+            assert!(line.chars().count() <= 100, "{line}");
+        }
+    }
+
+    #[test]
+    fn the_contract_parses() {
+        for line in [
+            "foundry-user --watch /opt --watch /srv --store /s --backend tracepoint",
+            "foundry-user --watch /opt --payload embedded --record f --config c",
+            "foundry-user fold /bin/ls -o ls.brick --payload reference",
+            "foundry-user unfold ls.brick -o ls",
+            "foundry-user inspect pid:1 --store /s --json",
+            "foundry-user verify ls.brick --json",
+            "foundry-user verify --all",
+        ] {
+            if let Err(e) = Cli::try_parse_from(line.split(' ')) {
+                panic!("{line}: {e}");
+            }
+        }
+        for line in [
+            "foundry-user verify",
+            "foundry-user verify --all b",
+            "foundry-user fold x",
+            "foundry-user --backend kprobe",
+        ] {
+            let error = Cli::try_parse_from(line.split(' ')).map(|_| ()).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{line}");
+        }
+    }
+}

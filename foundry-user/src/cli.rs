@@ -1,0 +1,77 @@
+//! The commands: one file each, and what they share.
+//!
+//! Knows: arguments, the store's layout, the daemon's interfaces. Must never know: the pipeline's rules.
+//! Keeps: results go to standard output, everything else to standard error; `--json` prints exactly
+//! one document; every command ends with a code of [`Exit`].
+
+mod brick_file;
+mod compare;
+mod fold;
+mod inspect;
+mod live;
+mod mapped;
+mod output;
+mod shell;
+mod temporary;
+mod text;
+mod thumbnail;
+mod unfold;
+mod verify;
+
+use crate::args::{Cli, Command};
+use crate::config::{Wishes, store_or_default};
+use crate::error::{CommandError, Exit};
+use output::complain;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Does what was asked.
+#[must_use]
+pub fn run(cli: Cli) -> ExitCode {
+    match dispatch(cli) {
+        Ok(exit) => exit.into(),
+        Err(CommandError::BrokenPipe) => Exit::Done.into(),
+        Err(error) => {
+            complain(&error);
+            error.exit().into()
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> Result<Exit, CommandError> {
+    let file = cli.config.as_deref().map(Wishes::read).transpose()?.unwrap_or_default();
+    let typed = cli.wishes();
+    let Some(command) = cli.command else {
+        typed.or(file).watch()?;
+        return Ok(Exit::Done);
+    };
+    if cli.watch != crate::args::Watch::default() {
+        let what =
+            "--watch, --backend, --payload and --record go with the main job, not with a command";
+        return Err(CommandError::Usage(what.to_owned()));
+    }
+    let store = Store { named: typed.store, configured: file.store };
+    match command {
+        Command::Fold(args) => fold::run(&args),
+        Command::Unfold(args) => unfold::run(&args, &store),
+        Command::Inspect(args) => inspect::run(&args, &store),
+        Command::Verify(args) => verify::run(&args, &store),
+        Command::Completions(args) => shell::completions(&args),
+        Command::Man(args) => shell::man(&args),
+    }
+}
+
+/// Which store a command is about.
+struct Store {
+    /// By `--store`.
+    named: Option<PathBuf>,
+    /// By the configuration file.
+    configured: Option<PathBuf>,
+}
+
+impl Store {
+    /// Its directory.
+    fn path(&self) -> Result<PathBuf, CommandError> {
+        store_or_default(self.named.clone().or_else(|| self.configured.clone()))
+    }
+}

@@ -1,0 +1,306 @@
+//! `inspect`: what a brick says of its artifact.
+//!
+//! Knows: bricks, how to lay out text. Must never know: the store's daemon, the artifact's own bytes.
+//! Keeps: the human form fits 80 columns; the JSON form has every value.
+
+use super::brick_file::BrickFile;
+use super::output::{print, wants_colour};
+use super::{Store, text, thumbnail};
+use crate::args::Inspect;
+use crate::error::{CommandError, Exit};
+use crate::wire;
+use foundry_brick::{FactValue, Facts, GenerationInfo, Kind, Payload, Region, Writer};
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+/// Columns of the names in front of the values.
+const NAME: usize = 13;
+
+/// Lines of a long list that are shown.
+const SHOWN: usize = 12;
+
+/// Runs the command.
+pub(super) fn run(args: &Inspect, store: &Store) -> Result<Exit, CommandError> {
+    let file = match args.generation {
+        None => BrickFile::open(&args.brick, store)?,
+        Some(number) => BrickFile::open_generation(&args.brick, store, number)?,
+    };
+    let corrupt = |e| CommandError::brick(&file.path, e);
+    if args.json {
+        let value = wire::inspect(&file.path, &file.brick).map_err(corrupt)?;
+        print(&wire::document(&value)?)?;
+    } else {
+        let sheet = Sheet::of(&file).map_err(corrupt)?;
+        let picture = if wants_colour() { thumbnail::render(&file.brick) } else { Vec::new() };
+        print(&sheet.render(&picture))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Everything that the human form shows.
+struct Sheet {
+    title: String,
+    lines: Vec<(String, String)>,
+    regions: Vec<Region>,
+    writers: Vec<(Range<u64>, Writer)>,
+    generations: Vec<GenerationInfo>,
+}
+
+impl Sheet {
+    fn of(file: &BrickFile) -> Result<Self, foundry_brick::Error> {
+        let brick = &file.brick;
+        let facts = brick.facts()?;
+        let writers = brick.writers()?;
+        let mut sheet = Self {
+            title: match brick.meta().pid {
+                Some(pid) => format!("pid:{pid}"),
+                None => text::lossy(&brick.meta().path),
+            },
+            lines: Vec::new(),
+            regions: brick.regions()?,
+            generations: brick.generations(),
+            writers: Vec::new(),
+        };
+        sheet.artifact_lines(file, &facts);
+        sheet.brick_lines(file, brick.changed_since(brick.generation().saturating_sub(1))?);
+        if let Some((_, last)) = writers.iter().max_by_key(|(_, w)| w.at_ns) {
+            sheet.line("last writer", who(last));
+        }
+        sheet.fact_lines(&facts);
+        sheet.writers = writers;
+        Ok(sheet)
+    }
+
+    fn line(&mut self, name: &str, value: impl Into<String>) {
+        self.lines.push((name.to_owned(), value.into()));
+    }
+
+    fn artifact_lines(&mut self, file: &BrickFile, facts: &Facts) {
+        let meta = file.brick.meta();
+        let kind = match meta.kind {
+            Kind::File => "file",
+            Kind::Directory => "directory",
+            Kind::Process => "process",
+        };
+        let size = text::bytes(meta.size);
+        let exact = text::plural(meta.size, "byte", "bytes");
+        let size = if meta.size < 1000 { exact } else { format!("{size} ({exact})") };
+        self.line(kind, size);
+        let what: Vec<String> = ["kind", "type", "machine", "language", "encoding"]
+            .iter()
+            .filter_map(|name| fact_text(facts.get(*name)?))
+            .collect();
+        if !what.is_empty() {
+            self.line("what", what.join(", "));
+        }
+        if meta.kind == Kind::File {
+            let owner = format!("{} uid {} gid {}", text::mode(meta.mode), meta.uid, meta.gid);
+            self.line("mode", owner);
+            self.line("modified", text::time(meta.mtime_ns));
+        }
+        let hash = file.brick.blake3();
+        self.line(
+            "blake3",
+            hash.map_or_else(|| "pending: a large hole".to_owned(), |h| wire::hex(&h)),
+        );
+    }
+
+    fn brick_lines(&mut self, file: &BrickFile, changed: Vec<Range<u64>>) {
+        let brick = &file.brick;
+        let kept = self.generations.len();
+        let number = text::count(brick.generation());
+        self.line("generation", format!("{number}, {}, {kept} kept", text::time(brick.at_ns())));
+        let tiles: u64 = changed.iter().map(|r| r.end - r.start).sum();
+        let all = foundry_brick::geometry::tiles(brick.meta().size);
+        if brick.generation() > 1 && tiles < all {
+            let places: Vec<String> = changed.iter().take(4).map(tile_range).collect();
+            let more = if changed.len() > 4 { ", ..." } else { "" };
+            self.line(
+                "changed",
+                format!(
+                    "tile {}{more} ({} of {})",
+                    places.join(", "),
+                    text::count(tiles),
+                    text::count(all)
+                ),
+            );
+        }
+        let payload = match brick.meta().payload {
+            Payload::Reference => "reference: the bytes are in the artifact",
+            Payload::Embedded => "embedded: the bytes are in the brick",
+        };
+        self.line("payload", payload);
+        if let Some(top) = brick.levels().last() {
+            let levels = format!(
+                "3 to {}, {} a cell at the top",
+                top.level,
+                text::bytes(top.bytes_per_cell)
+            );
+            self.line("levels", levels);
+        }
+    }
+
+    fn fact_lines(&mut self, facts: &Facts) {
+        const SAID: [&str; 6] = ["kind", "type", "machine", "language", "encoding", "shebang"];
+        for (name, value) in facts.iter().filter(|(name, _)| !SAID.contains(&name.as_str())) {
+            let shown = match value {
+                FactValue::Number(n) if name.ends_with("entry") => format!("{n:#x}"),
+                FactValue::Number(n) => text::count(*n),
+                FactValue::Flag(flag) => (if *flag { "yes" } else { "no" }).to_owned(),
+                FactValue::Text(text) => text::clean(text),
+                FactValue::List(list) => list_text(list),
+            };
+            self.line(&text::clean(&name.replace('_', " ")), shown);
+        }
+    }
+
+    /// The sheet; `picture` stands beside the first lines.
+    fn render(&self, picture: &[String]) -> String {
+        let mut out = String::new();
+        let mut add = |line: &str| {
+            out.push_str(line.trim_end());
+            out.push('\n');
+        };
+        add(&text::fit(&self.title, text::WIDTH));
+        add("");
+        let beside = if picture.is_empty() { 0 } else { thumbnail::SIDE + 2 };
+        let mut left = picture.iter();
+        for (name, value) in &self.lines {
+            // The hash needs its 64 columns: it stands below the picture, as all that is wide does.
+            for (i, part) in self.value_lines(value, text::WIDTH - NAME - beside).iter().enumerate()
+            {
+                let name = if i == 0 { name.as_str() } else { "" };
+                let name = text::fit(name, NAME - 1);
+                let picture = left.next().map_or_else(|| " ".repeat(beside), |l| format!("{l}  "));
+                add(&format!("{picture}{name:NAME$}{part}"));
+            }
+        }
+        for line in left {
+            add(line);
+        }
+        self.region_lines(&mut add);
+        self.writer_lines(&mut add);
+        self.generation_lines(&mut add);
+        out
+    }
+
+    /// A value in lines of `width`; words are kept whole where they fit.
+    fn value_lines(&self, value: &str, width: usize) -> Vec<String> {
+        let is_hash = value.len() == 64 && value.bytes().all(|b| b.is_ascii_hexdigit());
+        if is_hash && width < 64 {
+            let half = |from: usize| value[from..from + 32].to_owned();
+            return vec![half(0), half(32)];
+        }
+        let words: Vec<String> = value.split(' ').map(str::to_owned).collect();
+        text::wrap(&words, width)
+    }
+
+    fn region_lines(&self, add: &mut impl FnMut(&str)) {
+        if self.regions.is_empty() {
+            return;
+        }
+        let mut kinds: BTreeMap<&str, u64> = BTreeMap::new();
+        for region in &self.regions {
+            *kinds.entry(&region.kind).or_default() += 1;
+        }
+        let kinds: Vec<String> = kinds
+            .iter()
+            .map(|(kind, n)| format!("{} {}", text::count(*n), text::clean(kind)))
+            .collect();
+        add("");
+        add(&text::fit(&format!("regions      {}", kinds.join(", ")), text::WIDTH));
+        let mut largest: Vec<&Region> = self.regions.iter().collect();
+        largest.sort_by_key(|r| (std::cmp::Reverse(r.end - r.start), r.start));
+        largest.truncate(SHOWN);
+        largest.sort_by_key(|r| (r.start, std::cmp::Reverse(r.end)));
+        for region in &largest {
+            add(&format!(
+                "  {:>12x} {:>10}  {:10} {}",
+                region.start,
+                text::bytes(region.end - region.start),
+                text::fit(&text::clean(&region.kind), 10),
+                text::fit(&text::clean(&region.name), text::WIDTH - 39),
+            ));
+        }
+        if self.regions.len() > largest.len() {
+            add(&format!(
+                "  ... and {} smaller; --json lists all",
+                text::count((self.regions.len() - largest.len()) as u64)
+            ));
+        }
+    }
+
+    fn writer_lines(&self, add: &mut impl FnMut(&str)) {
+        if self.writers.is_empty() {
+            return;
+        }
+        add("");
+        add("written by");
+        let mut newest: Vec<&(Range<u64>, Writer)> = self.writers.iter().collect();
+        newest.sort_by_key(|(range, w)| (std::cmp::Reverse(w.at_ns), range.start));
+        for (range, writer) in newest.iter().take(SHOWN) {
+            let place =
+                format!("{:>12x} {:>10}", range.start, text::bytes(range.end - range.start));
+            add(&format!("  {place}  {}", text::fit(&who(writer), text::WIDTH - 27)));
+        }
+        if newest.len() > SHOWN {
+            add(&format!("  ... and {} more; --json lists all", newest.len() - SHOWN));
+        }
+    }
+
+    fn generation_lines(&self, add: &mut impl FnMut(&str)) {
+        if self.generations.len() < 2 {
+            return;
+        }
+        add("");
+        add("generations");
+        for one in self.generations.iter().take(SHOWN) {
+            let tiles = one.changed_tiles.first().copied().unwrap_or(0);
+            add(&format!(
+                "  {:>6}  {}  {:>10}  {:>8}  {}",
+                one.number,
+                text::time(one.at_ns),
+                text::bytes(one.size),
+                text::plural(u64::from(tiles), "tile", "tiles"),
+                one.root.map_or_else(|| "pending".to_owned(), |h| wire::hex(&h[..6])),
+            ));
+        }
+        if self.generations.len() > SHOWN {
+            add(&format!("  ... and {} earlier", self.generations.len() - SHOWN));
+        }
+    }
+}
+
+fn fact_text(value: &FactValue) -> Option<String> {
+    match value {
+        FactValue::Text(text) => Some(text::clean(text)),
+        _ => None,
+    }
+}
+
+fn list_text(list: &[String]) -> String {
+    let mut shown: Vec<String> = list.iter().take(SHOWN).map(|s| text::clean(s)).collect();
+    if list.len() > SHOWN {
+        shown.push(format!("... {} more", list.len() - SHOWN));
+    }
+    shown.join(" ")
+}
+
+fn tile_range(range: &Range<u64>) -> String {
+    if range.end - range.start == 1 {
+        text::count(range.start)
+    } else {
+        format!("{}-{}", text::count(range.start), text::count(range.end - 1))
+    }
+}
+
+/// A writer in one line.
+fn who(writer: &Writer) -> String {
+    let comm = text::lossy(&writer.comm);
+    let exe = if writer.exe.is_empty() {
+        String::new()
+    } else {
+        format!(" {}", text::lossy(&writer.exe))
+    };
+    format!("{comm} (pid {}, uid {}){exe}, {}", writer.pid, writer.uid, text::time(writer.at_ns))
+}

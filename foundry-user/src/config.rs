@@ -1,0 +1,287 @@
+//! What was asked for, once the command line and the configuration file agree.
+//!
+//! Knows: the meaning of flags and keys, where things lie by default. Must never know: channels,
+//! what runs on it.
+//! Keeps: every flag of the main job has a key of the same name; an unknown key is an error; what the
+//! command line says beats the file.
+
+use crate::error::CommandError;
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+
+/// How kernel events are had.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Backend {
+    /// The best that this kernel and these privileges allow.
+    #[default]
+    Auto,
+    /// eBPF trampolines: exact ranges after the data is there (Linux 5.5 or later).
+    Fentry,
+    /// eBPF tracepoints, and fanotify for names.
+    Tracepoint,
+    /// fanotify, or inotify where it is refused: whole files, no writers.
+    Fanotify,
+}
+
+/// Where a brick keeps the artifact's bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Payload {
+    /// In the artifact itself: the brick holds hashes and levels.
+    Reference,
+    /// In the brick.
+    Embedded,
+}
+
+impl From<Payload> for foundry_brick::Payload {
+    fn from(payload: Payload) -> Self {
+        match payload {
+            Payload::Reference => Self::Reference,
+            Payload::Embedded => Self::Embedded,
+        }
+    }
+}
+
+/// The main job, ready to start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WatchConfig {
+    /// Directories, absolute and without symbolic links, none inside another.
+    pub roots: Vec<PathBuf>,
+    /// Where the bricks lie.
+    pub store: PathBuf,
+    /// Where events come from.
+    pub backend: Backend,
+    /// Where new bricks keep the bytes.
+    pub payload: Payload,
+    /// Replay log to write.
+    pub record: Option<PathBuf>,
+}
+
+/// One set of wishes: what was typed, or what the file says. `None` where nothing was said.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Wishes {
+    /// Directories to watch.
+    #[serde(default)]
+    pub watch: Vec<PathBuf>,
+    /// Where the bricks lie.
+    pub store: Option<PathBuf>,
+    /// Where events come from.
+    pub backend: Option<Backend>,
+    /// Where new bricks keep the bytes.
+    pub payload: Option<Payload>,
+    /// Replay log to write.
+    pub record: Option<PathBuf>,
+}
+
+/// The keys of the configuration file: the names of the flags.
+const KEYS: [&str; 5] = ["watch", "store", "backend", "payload", "record"];
+
+impl Wishes {
+    /// Reads a configuration file. Relative paths in it count from where it lies.
+    ///
+    /// # Errors
+    /// Where it cannot be read, is not TOML, or has a key or a value that is not known.
+    pub fn read(path: &Path) -> Result<Self, CommandError> {
+        let text = std::fs::read_to_string(path).map_err(|e| CommandError::io("read", path, e))?;
+        let base = path.parent().unwrap_or(Path::new(""));
+        Self::parse(&text, base)
+            .map_err(|what| CommandError::Config { path: path.to_owned(), what })
+    }
+
+    fn parse(text: &str, base: &Path) -> Result<Self, String> {
+        let table: toml::Table = text.parse().map_err(|e| one_line(&e))?;
+        if let Some(unknown) = table.keys().find(|key| !KEYS.contains(&key.as_str())) {
+            let hint = nearest(unknown).map_or_else(
+                || format!("keys are {}", KEYS.join(", ")),
+                |k| format!("did you mean `{k}`?"),
+            );
+            return Err(format!("unknown key `{unknown}`; {hint}"));
+        }
+        let mut wishes: Self = toml::from_str(text).map_err(|e| one_line(&e))?;
+        for path in wishes.watch.iter_mut().chain(&mut wishes.store).chain(&mut wishes.record) {
+            *path = base.join(&path);
+        }
+        Ok(wishes)
+    }
+
+    /// These wishes, and where they are silent the others.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            watch: if self.watch.is_empty() { other.watch } else { self.watch },
+            store: self.store.or(other.store),
+            backend: self.backend.or(other.backend),
+            payload: self.payload.or(other.payload),
+            record: self.record.or(other.record),
+        }
+    }
+
+    /// The main job, where these wishes are enough for one.
+    ///
+    /// # Errors
+    /// Where there is nothing to watch, or a root is not a directory that can be opened.
+    pub fn watch(self) -> Result<WatchConfig, CommandError> {
+        if self.watch.is_empty() {
+            let what = "nothing to watch: give --watch DIR, or `watch` in the file of --config";
+            return Err(CommandError::Usage(what.to_owned()));
+        }
+        let mut roots = Vec::new();
+        for root in self.watch {
+            let real = root.canonicalize().map_err(|e| CommandError::io("watch", &root, e))?;
+            if !real.is_dir() {
+                let what = "is not a directory: watch the directory that holds it".to_owned();
+                return Err(CommandError::Invalid { path: root, what });
+            }
+            roots.push(real);
+        }
+        Ok(WatchConfig {
+            roots: outermost(roots),
+            store: store_or_default(self.store)?,
+            backend: self.backend.unwrap_or_default(),
+            payload: self.payload.unwrap_or(Payload::Reference),
+            record: self.record,
+        })
+    }
+}
+
+/// The roots without those that lie inside another one, or are named twice.
+fn outermost(mut roots: Vec<PathBuf>) -> Vec<PathBuf> {
+    roots.sort();
+    let mut kept: Vec<PathBuf> = Vec::new();
+    for root in roots {
+        if !kept.iter().any(|outer| root.starts_with(outer)) {
+            kept.push(root);
+        }
+    }
+    kept
+}
+
+/// The store that was named, or the default one.
+///
+/// # Errors
+/// Where there is no default: no root, and neither `XDG_STATE_HOME` nor `HOME` are set.
+pub fn store_or_default(named: Option<PathBuf>) -> Result<PathBuf, CommandError> {
+    if let Some(store) = named {
+        return std::path::absolute(&store).map_err(|e| CommandError::io("find", &store, e));
+    }
+    let is_root = rustix::process::geteuid().is_root();
+    default_store(is_root, |name| std::env::var_os(name).map(PathBuf::from)).ok_or_else(|| {
+        let what = "no place for a store: give --store DIR, or set XDG_STATE_HOME or HOME";
+        CommandError::Usage(what.to_owned())
+    })
+}
+
+fn default_store(is_root: bool, variable: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
+    if is_root {
+        return Some(PathBuf::from("/var/lib/foundry"));
+    }
+    // The XDG specification asks to ignore relative paths.
+    let state = variable("XDG_STATE_HOME").filter(|p| p.is_absolute());
+    let state = state.or_else(|| {
+        variable("HOME").filter(|p| p.is_absolute()).map(|home| home.join(".local/state"))
+    });
+    state.map(|state| state.join("foundry"))
+}
+
+fn one_line(error: &toml::de::Error) -> String {
+    error.to_string().split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
+}
+
+/// The known key that `typed` was probably meant to be.
+fn nearest(typed: &str) -> Option<&'static str> {
+    let distance = |key: &&&str| edits(typed, key);
+    KEYS.iter().min_by_key(distance).filter(|key| edits(typed, key) <= 2).copied()
+}
+
+/// Edits (insert, delete, replace) between two words.
+fn edits(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_is_read_and_relative_paths_count_from_the_file() {
+        let text = "watch = ['/opt', 'here']\nstore = 's'\nbackend = 'fentry'\n\
+                    payload = 'embedded'\nrecord = '/r.log'\n";
+        let wishes = Wishes::parse(text, Path::new("/etc/foundry")).unwrap();
+        assert_eq!(
+            wishes,
+            Wishes {
+                watch: vec!["/opt".into(), "/etc/foundry/here".into()],
+                store: Some("/etc/foundry/s".into()),
+                backend: Some(Backend::Fentry),
+                payload: Some(Payload::Embedded),
+                record: Some("/r.log".into()),
+            }
+        );
+        for key in KEYS {
+            assert!(text.contains(key), "{key} is not in the example");
+        }
+    }
+
+    #[test]
+    fn mistakes_are_named_with_a_hint() {
+        for (text, words) in [
+            ("bakend = 'auto'", "unknown key `bakend`; did you mean `backend`?"),
+            ("zzz = 1", "unknown key `zzz`; keys are watch, store,"),
+            ("backend = 'kprobe'", "unknown variant `kprobe`"),
+            ("watch = '/opt'", "expected a sequence"),
+            ("watch = [", "toml parse error at line 1"),
+        ] {
+            let error = Wishes::parse(text, Path::new("")).unwrap_err();
+            assert!(error.contains(words), "{text}: {error}");
+            assert!(!error.contains('\n'), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_command_line_beats_the_file() {
+        let typed = Wishes { backend: Some(Backend::Auto), ..Wishes::default() };
+        let file = Wishes {
+            watch: vec!["/opt".into()],
+            backend: Some(Backend::Fentry),
+            ..Wishes::default()
+        };
+        let both = typed.or(file);
+        assert_eq!(both.backend, Some(Backend::Auto));
+        assert_eq!(both.watch, [PathBuf::from("/opt")]);
+    }
+
+    #[test]
+    fn the_default_store_follows_the_xdg_specification() {
+        let none = |_: &str| None;
+        assert_eq!(default_store(true, none), Some("/var/lib/foundry".into()));
+        assert_eq!(default_store(false, none), None);
+        let home = |name: &str| (name == "HOME").then(|| PathBuf::from("/home/u"));
+        assert_eq!(default_store(false, home), Some("/home/u/.local/state/foundry".into()));
+        let relative = |name: &str| match name {
+            "HOME" => Some(PathBuf::from("/home/u")),
+            _ => Some(PathBuf::from("state")),
+        };
+        assert_eq!(default_store(false, relative), Some("/home/u/.local/state/foundry".into()));
+        let state = |_: &str| Some(PathBuf::from("/s"));
+        assert_eq!(default_store(false, state), Some("/s/foundry".into()));
+    }
+
+    #[test]
+    fn roots_inside_roots_are_watched_once() {
+        let roots = ["/opt/x", "/opt", "/optional", "/opt"].map(PathBuf::from).to_vec();
+        assert_eq!(outermost(roots), ["/opt", "/optional"].map(PathBuf::from));
+    }
+}

@@ -1,0 +1,204 @@
+//! The JSON documents, and nothing else that is JSON.
+//!
+//! Knows: names of keys, how our values look in them. Must never know: where values come from.
+//! Keeps: names are stable, scripts and the map rely on them; the only user of serde_json.
+
+use crate::error::CommandError;
+use foundry_brick::storage::Storage;
+use foundry_brick::{Brick, FactValue, Facts, Kind, Payload, Region, Writer};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use std::path::Path;
+
+/// Changed tiles that are listed one by one; a first generation changes all of them.
+const MAX_LISTED_TILES: usize = 1 << 16;
+
+/// One document, with a line end.
+///
+/// # Errors
+/// Where a value has no JSON form, which no value here lacks.
+pub fn document(value: &impl Serialize) -> Result<String, CommandError> {
+    let text = serde_json::to_string_pretty(value);
+    let text = text.map_err(|e| CommandError::io("write", "the JSON document", e.into()))?;
+    Ok(text + "\n")
+}
+
+/// What `inspect --json` says of one generation.
+///
+/// # Errors
+/// Where the brick is corrupt or cannot be read.
+pub fn inspect<S: Storage>(file: &Path, brick: &Brick<S>) -> Result<Value, foundry_brick::Error> {
+    let meta = brick.meta();
+    let writers = brick.writers()?;
+    let last = writers.iter().max_by_key(|(_, w)| w.at_ns).map(|(_, w)| writer(w));
+    let changed = brick.changed_since(brick.generation().saturating_sub(1))?;
+    let tiles: Vec<u64> = changed.iter().cloned().flatten().take(MAX_LISTED_TILES).collect();
+    let ranges: Vec<[u64; 2]> = changed.iter().map(|r| [r.start, r.end]).collect();
+    let mut out = json!({
+        "format": "V2BR",
+        "version": 2,
+        "kind": kind(meta.kind),
+        "size": meta.size,
+        "blake3": brick.blake3().map(|h| hex(&h)),
+        "hash_pending": brick.blake3().is_none(),
+        "generation": brick.generation(),
+        "at_ns": brick.at_ns(),
+        "payload": payload(meta.payload),
+        "mode": format!("{:04o}", meta.mode),
+        "uid": meta.uid,
+        "gid": meta.gid,
+        "nlink": meta.nlink,
+        "blocks": meta.blocks,
+        "mtime_ns": meta.mtime_ns,
+        "ctime_ns": meta.ctime_ns,
+        "identity": {
+            "dev": meta.identity.dev,
+            "ino": meta.identity.ino,
+            "btime_ns": meta.identity.btime_ns,
+        },
+        "levels": levels(brick),
+        "regions": brick.regions()?.iter().map(region).collect::<Vec<_>>(),
+        "facts": facts(&brick.facts()?),
+        "annotation": brick.annotation()?.map(|a| annotation(&a)),
+        "generations": generations(brick),
+        "changed_tiles": tiles,
+        "changed_tile_ranges": ranges,
+        "last_writer": last,
+        "writers": writers.iter().map(|(range, w)| {
+            json!({ "start": range.start, "end": range.end, "writer": writer(w) })
+        }).collect::<Vec<_>>(),
+        "brick": {
+            "path": file.to_string_lossy(),
+            "epoch": hex(&brick.epoch()),
+        },
+    });
+    if let Value::Object(object) = &mut out {
+        name(object, meta.pid, &meta.path);
+    }
+    Ok(out)
+}
+
+/// The artifact's name: a path, or a process number.
+fn name(object: &mut Map<String, Value>, pid: Option<u32>, path: &[u8]) {
+    if let Some(pid) = pid {
+        object.insert("pid".to_owned(), pid.into());
+        return;
+    }
+    object.insert("path".to_owned(), String::from_utf8_lossy(path).into());
+    if std::str::from_utf8(path).is_err() {
+        // The lossy form cannot be turned back into the name.
+        object.insert("path_hex".to_owned(), hex(path).into());
+    }
+}
+
+fn levels<S: Storage>(brick: &Brick<S>) -> Vec<Value> {
+    let one = |l: foundry_brick::LevelInfo| json!({ "level": l.level, "cells": l.cells, "bytes_per_cell": l.bytes_per_cell });
+    brick.levels().into_iter().map(one).collect()
+}
+
+fn generations<S: Storage>(brick: &Brick<S>) -> Vec<Value> {
+    let one = |g: foundry_brick::GenerationInfo| {
+        json!({
+            "generation": g.number,
+            "at_ns": g.at_ns,
+            "size": g.size,
+            "blake3": g.root.map(|h| hex(&h)),
+            "changed_tiles_per_level": g.changed_tiles,
+        })
+    };
+    brick.generations().into_iter().map(one).collect()
+}
+
+fn region(region: &Region) -> Value {
+    let mut out = json!({
+        "name": region.name, "kind": region.kind, "start": region.start, "end": region.end,
+    });
+    if let (Some(address), Value::Object(object)) = (region.address, &mut out) {
+        object.insert("address".to_owned(), address.into());
+    }
+    out
+}
+
+fn facts(facts: &Facts) -> Value {
+    let one = |value: &FactValue| match value {
+        FactValue::Text(text) => Value::from(text.as_str()),
+        FactValue::Number(n) => Value::from(*n),
+        FactValue::Flag(flag) => Value::from(*flag),
+        FactValue::List(list) => Value::from(list.as_slice()),
+    };
+    facts.iter().map(|(name, value)| (name.clone(), one(value))).collect::<Map<_, _>>().into()
+}
+
+/// An annotation is JSON where a model wrote one; other bytes are shown as text.
+fn annotation(bytes: &[u8]) -> Value {
+    serde_json::from_slice(bytes)
+        .unwrap_or_else(|_| Value::from(String::from_utf8_lossy(bytes).into_owned()))
+}
+
+fn writer(writer: &Writer) -> Value {
+    json!({
+        "comm": String::from_utf8_lossy(&writer.comm),
+        "exe": (!writer.exe.is_empty()).then(|| String::from_utf8_lossy(&writer.exe)),
+        "pid": writer.pid,
+        "uid": writer.uid,
+        "at_ns": writer.at_ns,
+    })
+}
+
+const fn kind(kind: Kind) -> &'static str {
+    match kind {
+        Kind::File => "file",
+        Kind::Directory => "directory",
+        Kind::Process => "process",
+    }
+}
+
+const fn payload(payload: Payload) -> &'static str {
+    match payload {
+        Payload::Reference => "reference",
+        Payload::Embedded => "embedded",
+    }
+}
+
+/// Bytes as hexadecimal digits.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble)]);
+    bytes.iter().flat_map(|b| [digit(b >> 4), digit(b & 15)]).collect()
+}
+
+/// What `verify --json` says.
+#[derive(Debug, Default, Serialize)]
+pub struct VerifyDocument {
+    /// Whether nothing differs.
+    pub ok: bool,
+    /// Bricks that were checked.
+    pub bricks: u64,
+    /// Bytes of artifacts that were compared.
+    pub bytes: u64,
+    /// Whatever is not as it must be.
+    pub differences: Vec<Difference>,
+}
+
+/// One difference.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Difference {
+    /// The `.brick` file, where there is one.
+    pub brick: Option<String>,
+    /// The artifact's path, or `pid:N`.
+    pub artifact: String,
+    /// `corrupt`, `content`, `size`, `mode`, `owner`, `gone`, `missing`, `unreadable`, ...
+    pub what: &'static str,
+    /// In words.
+    pub detail: String,
+    /// First differing byte of the artifact, where it is about bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start: Option<u64>,
+    /// First byte after it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub end: Option<u64>,
+    /// Regions that the bytes lie in, innermost last.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub regions: Vec<String>,
+}
