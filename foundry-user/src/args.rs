@@ -179,7 +179,8 @@ Examples:
   sudo foundry-user verify --all
 
 Exit code 1 where anything differs; what differs is on standard output.")]
-#[group(id = "which", required = true, multiple = false, args = ["brick", "all"])]
+#[group(skip)]
+#[command(group = clap::ArgGroup::new("which").required(true).args(["brick", "all"]))]
 pub struct Verify {
     /// A .brick file, or an artifact's path
     #[arg(value_name = "BRICK", value_hint = ValueHint::FilePath)]
