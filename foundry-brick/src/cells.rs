@@ -19,7 +19,7 @@ pub const ZERO_CELL: Cell = [0, 255, 0, 0];
 
 /// `ENTROPY_LOG[c]` = 2720 log2(c), rounded: 64 x 255 for c = 64.
 /// The entropy channel of a leaf of n bytes in which the byte values occur c times each is
-/// (n ENTROPY_LOG[n] - sum of c ENTROPY_LOG[c] + 32 n) / (64 n): 0 where all are equal, 255 where
+/// `(n ENTROPY_LOG[n] - sum of c ENTROPY_LOG[c] + 32 n) / (64 n)`: 0 where all are equal, 255 where
 /// 64 bytes all differ.
 pub const ENTROPY_LOG: [u16; LEAF_BYTES + 1] = [
     0, 0, 2720, 4311, 5440, 6316, 7031, 7636, 8160, 8622, 9036, 9410, 9751, 10065, 10356, 10627,

@@ -8,6 +8,7 @@
     reason = "a developer's tool talks on the terminal"
 )]
 
+mod bench;
 mod check;
 mod live;
 mod place;
@@ -15,6 +16,7 @@ mod run;
 mod stage;
 mod test;
 mod tools;
+mod web;
 
 use std::process::ExitCode;
 
@@ -31,6 +33,8 @@ usage: cargo xtask TASK [ARGUMENTS]
                  installs what they need where it may, says what it skipped where it may not
                  (with CI=true a skip is a failure)
   check          the quick part of `test`: format, lints, and every test that needs no privileges
+  bench [NAME]   the figures the project is measured by, or one of them: fold untracked latency
+                 flood huge idle (root; nothing else should run meanwhile)
   help           this text
 ";
 
@@ -44,6 +48,7 @@ fn main() -> ExitCode {
         "run" => run::run(rest),
         "test" => test::run(rest),
         "check" => check::run(rest),
+        "bench" => bench::run(rest),
         "help" | "--help" | "-h" => {
             print!("{HELP}");
             Ok(())

@@ -42,8 +42,8 @@ impl Tally {
         self.failures.push(format!("{what}: {why}"));
     }
 
-    /// Runs one stage and adds what it counted.
-    pub(crate) fn stage(&mut self, name: &str, minutes: u64, command: &mut Command) {
+    /// Runs one stage and adds what it counted; says whether all of it passed.
+    pub(crate) fn stage(&mut self, name: &str, minutes: u64, command: &mut Command) -> bool {
         println!("\n== {name}");
         let begun = now();
         let (mut counted, end) = watch(command, Duration::from_secs(minutes * 60));
@@ -77,6 +77,7 @@ impl Tally {
             counted.failed,
             begun.elapsed().as_secs()
         );
+        counted.failed == 0
     }
 
     /// Prints the summary; the closing line comes last.

@@ -1,3 +1,5 @@
+//! What the records and the shared state promise, held to bytes.
+
 use super::*;
 
 fn record(kind: u16, len: usize) -> [u8; 336] {

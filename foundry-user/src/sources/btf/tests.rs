@@ -1,3 +1,5 @@
+//! The walker on BTF that is made by hand, and on broken BTF.
+
 use super::*;
 
 /// Builds BTF by hand.

@@ -1,3 +1,5 @@
+//! Slots are given, kept and given again only when nobody can name their old owner.
+
 use super::*;
 
 const A: ArtifactId = ArtifactId(1);
