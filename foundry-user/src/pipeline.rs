@@ -2,6 +2,222 @@
 //!
 //! Knows: artifacts, what is dirty, what is in flight. Must never know: files, clocks, threads, BPF.
 //! Keeps: a function of the inputs so far; re-folding what is dirty equals folding everything.
+//!
+//! Reading order: `input`, `effect` (the language), `debts` (what sync waits for), `ranges`,
+//! `registry` (which artifacts, where), `bricks` (which brick at which path), `dirty` (what waits),
+//! `names` (directories), `moves` (places change), `content` (reads), `schedule`, `mapped`, `sync`.
 
+mod bricks;
+mod content;
+mod debts;
+mod dirty;
 pub mod effect;
 pub mod input;
+mod mapped;
+mod moves;
+mod names;
+pub mod ranges;
+mod registry;
+mod schedule;
+mod sync;
+
+use crate::artifact::ArtifactId;
+use crate::event::{Event, MonotonicNs, UnixNs};
+use crate::stats::PipelineStats;
+use bricks::{Bricks, Orphan};
+use debts::{Debts, Seq};
+use effect::{Effect, Update};
+use input::Input;
+use registry::Registry;
+use schedule::Schedule;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How much may be under way at once. Part of a recording: the same inputs with other settings
+/// are another run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    /// Reads of files.
+    pub reads: u32,
+    /// Of these, at most so many for the first look and for sweeps; the rest is for live changes.
+    pub backlog_reads: u32,
+    /// Listings of directories.
+    pub lists: u32,
+    /// Looks at single names.
+    pub looks: u32,
+    /// Every brick is begun anew: a recording must hold all it needs.
+    pub fresh: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { reads: 8, backlog_reads: 6, lists: 4, looks: 64, fresh: false }
+    }
+}
+
+/// The state of the daemon, but for everything that touches the world.
+#[derive(Debug)]
+pub struct Pipeline {
+    settings: Settings,
+    /// Number of the input that is worked on.
+    seq: Seq,
+    now: MonotonicNs,
+    wall: UnixNs,
+    registry: Registry,
+    bricks: Bricks,
+    debts: Debts,
+    schedule: Schedule,
+    /// Last ticket given out.
+    ticket: u64,
+    /// Reads under way, also of artifacts that are gone by now.
+    flights: BTreeMap<u64, schedule::FlightSlot>,
+    /// Commits without an answer yet.
+    storing: BTreeMap<u64, content::Storing>,
+    /// Artifacts that lost their last place and may turn up elsewhere.
+    limbo: BTreeMap<ArtifactId, Orphan>,
+    /// Listings under way, and whether their directory is gone by now.
+    lists: BTreeMap<ArtifactId, bool>,
+    /// Roots whose bricks were asked for.
+    recalls: BTreeMap<Vec<u8>, (Seq, ArtifactId)>,
+    /// Looks to repeat at the next tick.
+    retries: Vec<names::Retry>,
+    roots: Vec<ArtifactId>,
+    untracked: BTreeSet<ArtifactId>,
+    mapped: mapped::Mapped,
+    sync: sync::Syncs,
+    stats: PipelineStats,
+    out: Vec<Effect>,
+}
+
+impl Pipeline {
+    /// Nothing is watched yet.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            seq: 0,
+            now: MonotonicNs(0),
+            wall: UnixNs(0),
+            registry: Registry::default(),
+            bricks: Bricks::default(),
+            debts: Debts::default(),
+            schedule: Schedule::default(),
+            ticket: 0,
+            flights: BTreeMap::new(),
+            storing: BTreeMap::new(),
+            limbo: BTreeMap::new(),
+            lists: BTreeMap::new(),
+            recalls: BTreeMap::new(),
+            retries: vec![],
+            roots: vec![],
+            untracked: BTreeSet::new(),
+            mapped: mapped::Mapped::default(),
+            sync: sync::Syncs::default(),
+            stats: PipelineStats::default(),
+            out: vec![],
+        }
+    }
+
+    /// Takes one input and appends what is to be done. Total: an input that makes no sense
+    /// (it came late, or from a damaged log) does nothing.
+    pub fn step(&mut self, input: Input, effects: &mut Vec<Effect>) {
+        self.seq += 1;
+        match input {
+            Input::Event(event) => self.on_event(event),
+            Input::Watch { root, stat } => self.on_watch(root, &stat),
+            Input::Recalled { root, heads } => self.on_recalled(&root, heads),
+            Input::Listed { dir, outcome } => self.on_listed(dir, outcome),
+            Input::Looked { dir, name, outcome } => self.on_looked(dir, &name, outcome),
+            Input::Read(answer) => self.on_read(answer),
+            Input::Stored(answer) => self.on_stored(answer),
+            Input::Flushed { ticket, ok } => self.on_flushed(ticket, ok),
+            Input::Mappings { shared_writable } => self.on_mappings(&shared_writable),
+            Input::Sync { ticket } => self.on_sync(ticket),
+            Input::Tick { now, wall } => self.on_tick(now, wall),
+            Input::Shutdown => self.sync.stopping = true,
+        }
+        self.pump();
+        self.advance_syncs();
+        effects.append(&mut self.out);
+    }
+
+    /// Counters and gauges as they stand.
+    #[must_use]
+    pub fn stats(&self) -> PipelineStats {
+        PipelineStats {
+            artifacts: self.registry.files,
+            pending: self.debts.len(),
+            ..self.stats.clone()
+        }
+    }
+
+    /// Whether something waits for time to pass.
+    #[must_use]
+    pub fn wants_ticks(&self) -> bool {
+        !self.debts.is_empty() || self.bricks.has_orphans() || !self.limbo.is_empty()
+    }
+
+    fn on_event(&mut self, event: Event) {
+        self.stats.events += 1;
+        let seq = self.seq;
+        match event {
+            Event::Dirty { artifact, extents, actor, .. } => {
+                let added = self.mark(artifact, seq, |d| {
+                    d.live = true;
+                    d.add(&extents, actor.as_ref())
+                });
+                if added == Some(false) {
+                    self.stats.coalesced += 1;
+                }
+            }
+            Event::Entry { dir, name, actor, .. } => self.want_look(dir, &name, seq, actor),
+            Event::Relist { dir, deep, .. } => {
+                self.stats.resyncs += 1;
+                self.want_list(dir, seq, deep);
+            }
+            Event::Sweep { .. } => {
+                self.stats.resyncs += 1;
+                for root in self.roots.clone() {
+                    self.want_list(root, seq, true);
+                }
+            }
+            Event::Meta { artifact, .. } => {
+                self.mark(artifact, seq, |d| {
+                    d.live = true;
+                    false
+                });
+            }
+            Event::Exec { actor, .. } => self.publish(Update::Exec { actor }),
+            Event::Exit { .. } => {}
+            Event::Mmap { artifact, actor, shared_writable, executable, .. } => {
+                self.on_mmap(artifact, actor, shared_writable, executable);
+            }
+            Event::Lost { kind, n } => *self.stats.lost.entry(kind).or_default() += n,
+        }
+    }
+
+    fn on_tick(&mut self, now: MonotonicNs, wall: UnixNs) {
+        self.now = now;
+        self.wall = wall;
+        self.cooled();
+        self.retry_looks();
+        self.reap_aged();
+        self.sweep_mapped();
+    }
+
+    fn publish(&mut self, update: Update) {
+        self.out.push(Effect::Publish(update));
+    }
+
+    fn next_ticket(&mut self) -> u64 {
+        self.ticket += 1;
+        self.ticket
+    }
+
+    const fn orphan(&self, seq: Seq) -> Orphan {
+        Orphan { seq, since: self.now }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -3,32 +3,26 @@
 //! Knows: values. Must never know: how an effect is carried out.
 //! Keeps: effects are a function of the inputs so far, in order.
 
-use crate::artifact::{ArtifactId, FileIdentity, FileKind, OsBytes, Stat};
+use crate::artifact::{ArtifactId, FileIdentity, OsBytes, Stat};
 use crate::event::{Actor, UnixNs};
 use crate::pipeline::input::Bytes;
 
 /// One thing to do. Answers come back as inputs.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
+    /// Say which bricks the store has under a root.
+    Recall { root: OsBytes },
     /// Track the directory in the source, then list it. In this order: what comes after is an event.
     List { dir: ArtifactId, path: OsBytes, expect: FileIdentity },
-    /// Stat one entry.
-    Look { dir: ArtifactId, path: OsBytes, name: OsBytes },
-    /// Track the file in the source, then read the ranges (whole tiles, ascending, disjoint).
-    /// `settle` asks for write-back of dirty mapped pages first (clean-then-read).
-    Read {
-        artifact: ArtifactId,
-        ticket: u64,
-        path: OsBytes,
-        expect: FileIdentity,
-        ranges: Vec<(u64, u64)>,
-        settle: bool,
-    },
-    /// Parse the artifact's headers for regions and facts.
-    Describe { artifact: ArtifactId, ticket: u64, path: OsBytes, expect: FileIdentity },
+    /// Stat one entry of the directory `expect` at `path`.
+    Look { dir: ArtifactId, path: OsBytes, expect: FileIdentity, name: OsBytes },
+    /// Track the file in the source, then read it.
+    Read(ReadRequest),
+    /// The answer to this read is no longer wanted: end it early.
+    Cancel { ticket: u64 },
     /// The source may forget this artifact.
     Untrack { artifact: ArtifactId },
-    /// Change one brick. Jobs of one artifact are carried out in order.
+    /// Change one brick. Jobs of one path are carried out in order.
     Store(StoreJob),
     /// Make everything stored so far durable.
     Flush { ticket: u64 },
@@ -42,12 +36,35 @@ pub enum Effect {
     Stopped,
 }
 
+/// What to read, of which file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadRequest {
+    /// Whose bytes.
+    pub artifact: ArtifactId,
+    /// Comes back with each part.
+    pub ticket: u64,
+    /// Where it was last seen.
+    pub path: OsBytes,
+    /// Another inode there is a failure.
+    pub expect: FileIdentity,
+    /// Whole tiles, ascending, disjoint. What lies beyond the end is not read.
+    pub ranges: Vec<(u64, u64)>,
+    /// The size that is already folded: the tiles between it and the real size are read too.
+    pub known_size: u64,
+    /// Write back dirty mapped pages first (clean-then-read).
+    pub settle: bool,
+    /// Parse the headers for regions and facts too.
+    pub describe: bool,
+}
+
 /// A change to one brick.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoreJob {
     /// Whose brick.
     pub artifact: ArtifactId,
-    /// Comes back with the answer; 0 where no answer is wanted.
+    /// Which brick: that of this path.
+    pub path: OsBytes,
+    /// Comes back with the answer to a commit; 0 for jobs without one.
     pub ticket: u64,
     /// What to do.
     pub op: StoreOp,
@@ -56,9 +73,10 @@ pub struct StoreJob {
 /// What can be done to a brick.
 #[derive(Clone, Debug, PartialEq)]
 pub enum StoreOp {
-    /// Start an edit: the brick at `path` is opened, or made where there is none, where it is invalid
-    /// or where `fresh`; its content is given `size`.
-    Begin { path: OsBytes, kind: FileKind, size: u64, fresh: bool },
+    /// Start an edit: the brick is opened, or made where there is none, where it is invalid
+    /// or where `fresh`; its content is given the size of `stat`.
+    /// `whole` says that everything follows: without it, a missing or invalid brick is a failure.
+    Begin { stat: Stat, whole: bool, fresh: bool },
     /// Fold bytes at a tile boundary.
     Bytes { offset: u64, bytes: Bytes },
     /// Fold a hole.
@@ -66,13 +84,23 @@ pub enum StoreOp {
     /// Regions and facts.
     Describe(Box<crate::binary::Description>),
     /// Commit the edit as the next generation (none where nothing differs). Answers.
-    Commit { stat: Stat, writers: Vec<(Vec<(u64, u64)>, Actor)>, at: UnixNs },
+    /// Writers apply to the tiles among their ranges that changed, later ones over earlier ones.
+    Commit { writers: Vec<Attribution>, at: UnixNs },
     /// Drop the edit: the last committed generation stays.
     Abandon,
-    /// The artifact moved: so does its brick.
-    Rename { from: OsBytes, to: OsBytes },
+    /// The artifact moved: so does its brick, over any other.
+    Rename { to: OsBytes },
     /// The artifact is gone: remove its brick.
-    Remove { path: OsBytes },
+    Remove,
+}
+
+/// Who changed which bytes; `None` where nobody knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attribution {
+    /// Half-open byte ranges.
+    pub ranges: Vec<(u64, u64)>,
+    /// Who it was.
+    pub actor: Option<Actor>,
 }
 
 /// What happened, for those who watch.

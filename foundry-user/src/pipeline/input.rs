@@ -3,7 +3,7 @@
 //! Knows: values. Must never know: who reads, stores or shows.
 //! Keeps: inputs are the only nondeterminism; a log of them is a complete recording.
 
-use crate::artifact::{ArtifactId, OsBytes, Stat};
+use crate::artifact::{ArtifactId, FileIdentity, OsBytes, Stat};
 use crate::event::{Event, MonotonicNs, UnixNs};
 use serde::{Deserialize, Serialize};
 
@@ -14,30 +14,59 @@ pub enum Input {
     Event(Event),
     /// A watched root, as named on the command line; opened at start.
     Watch { root: OsBytes, stat: Stat },
+    /// The answer to `Effect::Recall`: the bricks the store already has under this root.
+    Recalled { root: OsBytes, heads: Vec<BrickHead> },
     /// The answer to `Effect::List`.
-    Listed { dir: ArtifactId, outcome: Result<Vec<(OsBytes, Stat)>, ReadFailure> },
+    Listed { dir: ArtifactId, outcome: Result<Listing, ReadFailure> },
     /// The answer to `Effect::Look`: what is at `dir/name` now, if anything.
     Looked { dir: ArtifactId, name: OsBytes, outcome: Result<Option<Stat>, ReadFailure> },
-    /// The answer to `Effect::Read`: one chunk of it, or its end.
+    /// The answer to `Effect::Read`: one part of it.
     Read(ReadAnswer),
-    /// The answer to `Effect::Describe`.
-    Described {
-        artifact: ArtifactId,
-        ticket: u64,
-        outcome: Result<crate::binary::Description, ReadFailure>,
-    },
-    /// The answer to `Effect::Store`.
+    /// The answer to `Effect::Store` with `StoreOp::Commit`.
     Stored(StoreAnswer),
     /// The answer to `Effect::Flush`: everything stored before it survives a power cut.
     Flushed { ticket: u64, ok: bool },
     /// Files some process holds in a shared writable mapping (the answer to `Effect::ScanMappings`).
-    Mappings { shared_writable: Vec<crate::artifact::FileIdentity> },
+    Mappings { shared_writable: Vec<FileIdentity> },
     /// A client asked that all that happened before be in the bricks. Sources were drained first.
     Sync { ticket: u64 },
-    /// Time passes.
+    /// Time passes. Comes before every batch of events, so that what they cause is dated.
     Tick { now: MonotonicNs, wall: UnixNs },
     /// Finish what is in flight, then stop.
     Shutdown,
+}
+
+/// What the header of a stored brick says of the artifact it was folded from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BrickHead {
+    /// The artifact's path.
+    pub path: OsBytes,
+    /// Which state of which inode was folded.
+    pub state: FoldedState,
+}
+
+/// Which state of which inode a brick shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FoldedState {
+    /// Which inode.
+    pub identity: FileIdentity,
+    /// Bytes.
+    pub size: u64,
+    /// Modification time before the first byte was read.
+    pub mtime_ns: i64,
+    /// Change time before the first byte was read.
+    pub ctime_ns: i64,
+    /// When the reading began, or earlier.
+    pub at: UnixNs,
+}
+
+/// A directory's entries.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listing {
+    /// Names (without `.` and `..`) and what stood there. Sorted by name.
+    pub entries: Vec<(OsBytes, Stat)>,
+    /// The source took the directory, so that later changes are events.
+    pub tracked: bool,
 }
 
 /// Why an artifact could not be read. Plain data: it goes into logs and bricks.
@@ -62,16 +91,26 @@ pub struct ReadAnswer {
     pub part: ReadPart,
 }
 
-/// What an answer carries.
+/// What an answer carries. `Start`, then bytes, holes and the description in file order, then `End`;
+/// `Failed` may come at any point instead of the rest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ReadPart {
+    /// The file is open and tracked. `stat` was taken after that and before the first byte was read.
+    Start {
+        stat: Stat,
+        /// The source took the file, so that later changes are events.
+        tracked: bool,
+        /// Stores through mappings become events once the pages are clean.
+        sees_mapped_stores: bool,
+    },
     /// Bytes at a tile boundary; whole tiles, but for the artifact's last one.
     Bytes { offset: u64, bytes: Bytes },
     /// A hole: `len` zero bytes that were not read.
     Hole { offset: u64, len: u64 },
-    /// The request is answered. `stat` was taken before the first byte was read,
-    /// and `size_after` after the last.
-    End { stat: Stat, size_after: u64 },
+    /// Regions and facts, where they were asked for and could be had.
+    Described(Box<crate::binary::Description>),
+    /// The request is answered; `after` was taken after the last byte was read.
+    End { after: Stat },
     /// The request ended early; what came before is not to be trusted.
     Failed(ReadFailure),
 }
@@ -111,6 +150,8 @@ mod bytes_as_arc {
 pub struct StoreAnswer {
     /// Whose brick.
     pub artifact: ArtifactId,
+    /// Which of its bricks.
+    pub path: OsBytes,
     /// The ticket of the job.
     pub ticket: u64,
     /// The committed generation, or why there is none.
@@ -120,8 +161,10 @@ pub struct StoreAnswer {
 /// A committed generation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Committed {
-    /// Its number; unchanged where nothing differed.
+    /// Its number.
     pub generation: u64,
+    /// False where nothing differed, so that the last generation stays.
+    pub new: bool,
     /// Content size in bytes.
     pub size: u64,
     /// Indices of level-0 tiles whose hash changed; `None` for all.
@@ -131,7 +174,8 @@ pub struct Committed {
 /// Why a brick could not be written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StoreFailure {
-    /// The existing brick is not valid: it will be folded anew.
+    /// The existing brick is missing or not valid, and the edit did not bring everything:
+    /// it has to be folded anew.
     Corrupt,
     /// I/O error, as errno: the store has stopped until it is reopened.
     Io(i32),

@@ -1,0 +1,450 @@
+//! Content: what is dirty is read, what is read goes to the store.
+//!
+//! Knows: reads under way, edits under way. Must never know: how bytes are read or folded.
+//! Keeps: track, then read; dirty while reading means read again; an edit is committed only when
+//! its read ended well; one read per file at a time.
+
+use super::Pipeline;
+use super::bricks::{folded, same_state};
+use super::debts::Seq;
+use super::dirty::{Dirty, Flight};
+use super::effect::{Effect, ReadRequest, StoreOp, Update};
+use super::input::{Committed, ReadAnswer, ReadFailure, ReadPart, StoreAnswer, StoreFailure};
+use super::ranges::Ranges;
+use super::schedule::FlightSlot;
+use crate::artifact::{ArtifactId, OsBytes, Stat};
+use crate::event::{Actor, Extents, MonotonicNs};
+
+/// A file that is dirty all the time is folded at most half of the time: nanoseconds of rest per
+/// byte that the last read took, at the rate one core folds.
+const REST_NS_PER_BYTE: u64 = 2;
+
+/// And never rests longer.
+const MAX_REST_NS: u64 = 2_000_000_000;
+
+/// Reads that found another inode rest so long before the next try.
+const MISS_REST_NS: u64 = 10_000_000;
+
+/// A commit whose answer has not come.
+#[derive(Debug)]
+pub(super) struct Storing {
+    artifact: ArtifactId,
+    seq: Seq,
+    actor: Option<Actor>,
+    first: bool,
+}
+
+impl Pipeline {
+    /// Makes (part of) a file dirty. `None` where there is no such file; else what `change` said.
+    pub(super) fn mark(
+        &mut self,
+        id: ArtifactId,
+        seq: Seq,
+        change: impl FnOnce(&mut Dirty) -> bool,
+    ) -> Option<bool> {
+        let file = self.registry.file_mut(id)?;
+        if let Some(parked) = &mut file.parked {
+            return Some(change(parked));
+        }
+        let added = match &mut file.dirty {
+            Some((since, dirty)) => {
+                let added = change(dirty);
+                self.debts.owe(seq);
+                *since = self.debts.merge(*since, seq);
+                added
+            }
+            None => {
+                let mut dirty = Box::<Dirty>::default();
+                change(&mut dirty);
+                self.debts.owe(seq);
+                file.dirty = Some((seq, dirty));
+                true
+            }
+        };
+        self.enqueue(id);
+        Some(added)
+    }
+
+    /// No path leads here: nobody can wait for what is dirty.
+    pub(super) fn park(&mut self, id: ArtifactId) {
+        self.dequeue(id);
+        let Some(file) = self.registry.file_mut(id) else { return };
+        let Some((seq, dirty)) = file.dirty.take() else { return };
+        file.parked = Some(dirty);
+        self.debts.pay(seq);
+    }
+
+    /// A path leads here again.
+    pub(super) fn unpark(&mut self, id: ArtifactId, seq: Seq) {
+        let Some(parked) = self.registry.file_mut(id).and_then(|f| f.parked.take()) else { return };
+        self.mark(id, seq, |d| {
+            d.absorb_older(*parked);
+            true
+        });
+    }
+
+    /// Asks for what is dirty. The file is in no queue.
+    pub(super) fn start_read(&mut self, id: ArtifactId) {
+        let Some(node) = self.registry.node(id) else { return };
+        let expect = node.identity;
+        let places = node.places.clone();
+        let paths = self.registry.paths(id);
+        let Some(path) = paths.first().cloned() else {
+            self.park(id);
+            return;
+        };
+        let moved = self.registry.file(id).is_some_and(|f| f.moved);
+        if moved && self.places_in_doubt(&places) {
+            return;
+        }
+        let whole = !self.settle_bricks(id, &paths, self.seq);
+        let ticket = self.next_ticket();
+        let at = self.wall;
+        let known_size = self.bricks.get(&path).and_then(|b| b.state).map_or(0, |s| s.size);
+        let Some(file) = self.registry.file_mut(id) else { return };
+        let Some((seq, dirty)) = file.dirty.take() else { return };
+        let mut work = *dirty;
+        file.moved = false;
+        let proves = |p| self.bricks.get(p).is_some_and(|b| b.proves(&file.stat, work.audit));
+        if whole || (work.check && !paths.iter().map(Vec::as_slice).all(proves)) {
+            work.ranges = Ranges::all();
+        }
+        let request = ReadRequest {
+            artifact: id,
+            ticket,
+            path,
+            expect,
+            ranges: work.ranges.as_slice().to_vec(),
+            known_size,
+            settle: file.mapped,
+            describe: work.ranges.contains(0),
+        };
+        let backlog = !work.live;
+        file.flight = Some(Box::new(Flight {
+            ticket,
+            seq,
+            begun_at: self.seq,
+            paths,
+            work,
+            at,
+            start: None,
+            begun: false,
+            cancelled: false,
+            bytes: 0,
+        }));
+        self.schedule.reads += 1;
+        self.schedule.backlog_reads += u32::from(backlog);
+        self.flights.insert(ticket, FlightSlot { artifact: id, backlog });
+        self.out.push(Effect::Read(request));
+    }
+
+    /// The answer to the flight is no longer wanted; its work is dirty again.
+    pub(super) fn cancel_flight(&mut self, id: ArtifactId, seq: Seq) {
+        let Some(file) = self.registry.file_mut(id) else { return };
+        let Some(flight) = &mut file.flight else { return };
+        if flight.cancelled {
+            return;
+        }
+        flight.cancelled = true;
+        let work = std::mem::take(&mut flight.work);
+        let (owed, ticket, begun) = (flight.seq, flight.ticket, flight.begun);
+        let paths = if begun { std::mem::take(&mut flight.paths) } else { vec![] };
+        for path in paths {
+            self.store(id, &path, 0, StoreOp::Abandon);
+        }
+        self.out.push(Effect::Cancel { ticket });
+        self.mark(id, owed.min(seq), |d| {
+            d.absorb_older(work);
+            true
+        });
+        self.debts.pay(owed);
+    }
+
+    /// The artifact of this flight is forgotten. Says whether a read is still under way.
+    pub(super) fn end_flight_of_dropped(
+        &mut self,
+        id: ArtifactId,
+        flight: Option<Box<Flight>>,
+    ) -> bool {
+        let Some(flight) = flight else { return false };
+        if !flight.cancelled {
+            self.debts.pay(flight.seq);
+            if flight.begun {
+                for path in &flight.paths {
+                    self.store(id, path, 0, StoreOp::Abandon);
+                }
+            }
+            self.out.push(Effect::Cancel { ticket: flight.ticket });
+        }
+        true
+    }
+
+    pub(super) fn on_read(&mut self, answer: ReadAnswer) {
+        let ReadAnswer { artifact: id, ticket, part } = answer;
+        if self.flights.get(&ticket).is_none_or(|f| f.artifact != id) {
+            return;
+        }
+        let ends = matches!(part, ReadPart::End { .. } | ReadPart::Failed(_));
+        if ends && let Some(slot) = self.flights.remove(&ticket) {
+            self.schedule.reads = self.schedule.reads.saturating_sub(1);
+            let backlog = self.schedule.backlog_reads.saturating_sub(u32::from(slot.backlog));
+            self.schedule.backlog_reads = backlog;
+        }
+        let Some(file) = self.registry.file_mut(id) else {
+            if ends {
+                self.out.push(Effect::Untrack { artifact: id });
+            }
+            return;
+        };
+        if file.flight.as_ref().is_none_or(|f| f.ticket != ticket) {
+            return;
+        }
+        match part {
+            ReadPart::Start { stat, tracked, sees_mapped_stores } => {
+                file.sees_mapped_stores = sees_mapped_stores;
+                let begun = file.flight.as_ref().map_or(0, |f| f.begun_at);
+                self.set_untracked(id, !tracked, begun);
+                self.on_start(id, &stat);
+            }
+            ReadPart::Bytes { offset, bytes } => {
+                self.count_read(id, bytes.0.len() as u64);
+                self.each_brick(id, || StoreOp::Bytes { offset, bytes: bytes.clone() });
+            }
+            ReadPart::Hole { offset, len } => {
+                self.each_brick(id, || StoreOp::Hole { offset, len });
+            }
+            ReadPart::Described(d) => self.each_brick(id, || StoreOp::Describe(d.clone())),
+            ReadPart::End { after } => self.on_end(id, &after),
+            ReadPart::Failed(failure) => self.on_failed(id, failure),
+        }
+    }
+
+    fn on_start(&mut self, id: ArtifactId, stat: &Stat) {
+        let Some(file) = self.registry.file_mut(id) else { return };
+        file.stat = *stat;
+        file.misses = 0;
+        if std::mem::take(&mut file.unreadable) {
+            self.stats.unreadable = self.stats.unreadable.saturating_sub(1);
+        }
+        let Some(flight) = &mut file.flight else { return };
+        if flight.cancelled {
+            return;
+        }
+        let whole = flight.work.ranges.is_all();
+        let bricks = &self.bricks;
+        let state = |path: &OsBytes| bricks.get(path).filter(|b| !b.fresh).and_then(|b| b.state);
+        let states: Vec<_> = flight.paths.iter().map(state).collect();
+        if !whole {
+            let audit = flight.work.audit;
+            let proves = |p: &OsBytes| bricks.get(p).is_some_and(|b| b.proves(stat, audit));
+            if (flight.work.check && !flight.paths.iter().all(proves)) || states.contains(&None) {
+                flight.work.ranges = Ranges::all();
+                let seq = flight.seq;
+                self.cancel_flight(id, seq);
+                return;
+            }
+            let same = |s: &Option<_>| s.is_some_and(|s| same_state(&s, stat));
+            if flight.work.ranges.is_empty() && states.iter().all(same) {
+                return;
+            }
+        }
+        flight.start = Some(*stat);
+        flight.begun = true;
+        let paths = flight.paths.clone();
+        if file.first {
+            self.stats.first_fold.files_read += 1;
+        }
+        for path in paths {
+            let Some(brick) = self.bricks.get_mut(&path) else { continue };
+            let unread = brick.state.is_none() && self.settings.fresh;
+            let fresh = std::mem::take(&mut brick.fresh) || unread;
+            self.store(id, &path, 0, StoreOp::Begin { stat: *stat, whole, fresh });
+        }
+    }
+
+    fn count_read(&mut self, id: ArtifactId, n: u64) {
+        let Some(file) = self.registry.file_mut(id) else { return };
+        let Some(flight) = &mut file.flight else { return };
+        flight.bytes += n;
+        if file.first {
+            self.stats.first_fold.bytes_read += n;
+            self.stats.first_fold.bytes_done += n;
+        }
+        if flight.begun && !flight.cancelled {
+            self.stats.bytes_folded += n;
+        }
+    }
+
+    fn each_brick(&mut self, id: ArtifactId, op: impl Fn() -> StoreOp) {
+        let Some(flight) = self.registry.file(id).and_then(|f| f.flight.as_ref()) else { return };
+        if !flight.begun || flight.cancelled {
+            return;
+        }
+        for path in flight.paths.clone() {
+            self.store(id, &path, 0, op());
+        }
+    }
+
+    fn on_end(&mut self, id: ArtifactId, after: &Stat) {
+        let now = self.now.0;
+        let Some(file) = self.registry.file_mut(id) else { return };
+        let Some(flight) = file.flight.take() else { return };
+        let rest = flight.bytes.saturating_mul(REST_NS_PER_BYTE).min(MAX_REST_NS);
+        file.not_before = MonotonicNs(now.saturating_add(rest));
+        if flight.cancelled {
+            self.enqueue(id);
+            return;
+        }
+        let first = std::mem::take(&mut file.first);
+        let Flight { seq, paths, work, at, start, .. } = *flight;
+        let Some(start) = start else {
+            let stat = file.stat;
+            self.first_done(first, &stat, true);
+            self.debts.pay(seq);
+            self.enqueue(id);
+            return;
+        };
+        let untracked = file.untracked;
+        self.first_done(first, &start, false);
+        let actor = work.actors.iter().rev().find_map(|a| a.1.clone());
+        let writers = Dirty::attributions(work.actors);
+        for path in paths {
+            let ticket = self.next_ticket();
+            if let Some(brick) = self.bricks.get_mut(&path) {
+                let touched = brick.state.is_none_or(|s| s.mtime_ns != start.mtime_ns);
+                let part = !work.ranges.is_empty() || touched;
+                brick.patched = !work.ranges.is_all() && (brick.patched || part);
+                brick.state = Some(folded(&start, at));
+                brick.stored = true;
+            }
+            self.debts.owe(seq);
+            let storing = Storing { artifact: id, seq, actor: actor.clone(), first };
+            self.storing.insert(ticket, storing);
+            self.store(id, &path, ticket, StoreOp::Commit { writers: writers.clone(), at });
+        }
+        let (low, high) = (start.size.min(after.size), start.size.max(after.size));
+        if low != high {
+            self.mark(id, seq, |d| d.add(&Extents::Ranges(vec![(low, high)]), None));
+        }
+        if untracked && start != *after {
+            self.mark(id, seq, |d| d.add(&Extents::Whole, None));
+        }
+        self.debts.pay(seq);
+        self.enqueue(id);
+    }
+
+    fn first_done(&mut self, first: bool, stat: &Stat, agreed: bool) {
+        if !first {
+            return;
+        }
+        let first_fold = &mut self.stats.first_fold;
+        first_fold.files_done += 1;
+        if agreed {
+            first_fold.files_agreed += 1;
+            first_fold.bytes_done += stat.size.min(stat.blocks.saturating_mul(512));
+        }
+    }
+
+    fn on_failed(&mut self, id: ArtifactId, failure: ReadFailure) {
+        let rest = MonotonicNs(self.now.0.saturating_add(MISS_REST_NS));
+        let Some(file) = self.registry.file_mut(id) else { return };
+        let Some(flight) = file.flight.take() else { return };
+        if flight.cancelled {
+            self.enqueue(id);
+            return;
+        }
+        let seq = flight.seq;
+        if flight.begun {
+            for path in &flight.paths {
+                self.store(id, path, 0, StoreOp::Abandon);
+            }
+        }
+        if failure == ReadFailure::Gone {
+            self.look_for(id, *flight, rest);
+        } else {
+            self.unreadable(id, &flight, failure);
+        }
+        self.debts.pay(seq);
+        self.enqueue(id);
+    }
+
+    /// Another inode, or nothing, is at its path: look what has become of its places, then try again.
+    fn look_for(&mut self, id: ArtifactId, flight: Flight, rest: MonotonicNs) {
+        let Some(file) = self.registry.file_mut(id) else { return };
+        file.moved = true;
+        file.misses = file.misses.saturating_add(1);
+        if 1 < file.misses {
+            file.not_before = rest;
+        }
+        let places = self.registry.node(id).map(|n| n.places.clone()).unwrap_or_default();
+        for place in places {
+            self.want_look(place.dir, &place.name, flight.seq, None);
+        }
+        self.mark(id, flight.seq, |d| {
+            d.absorb_older(flight.work);
+            true
+        });
+    }
+
+    /// The kernel refuses, or the medium does: the last good brick stays, and sweeps try again.
+    fn unreadable(&mut self, id: ArtifactId, flight: &Flight, failure: ReadFailure) {
+        let Some(file) = self.registry.file_mut(id) else { return };
+        let first = std::mem::take(&mut file.first);
+        let stat = file.stat;
+        if !std::mem::replace(&mut file.unreadable, true) {
+            self.stats.unreadable += 1;
+        }
+        self.first_done(first, &stat, false);
+        // What was not read is unknown: nothing may take this brick for true.
+        for path in &flight.paths {
+            if let Some(state) = self.bricks.get_mut(path).and_then(|b| b.state.as_mut()) {
+                state.ctime_ns = i64::MIN;
+            }
+            let (artifact, path) = (id, path.clone());
+            self.publish(Update::Unreadable { artifact, path, failure });
+        }
+    }
+
+    pub(super) fn on_stored(&mut self, answer: StoreAnswer) {
+        let StoreAnswer { artifact, path, ticket, outcome } = answer;
+        let storing = self.storing.remove(&ticket);
+        let seq = storing.as_ref().map_or(self.seq, |s| s.seq);
+        match outcome {
+            Ok(committed) => {
+                if let Some(storing) = &storing {
+                    self.on_committed(storing, path, committed);
+                }
+            }
+            Err(StoreFailure::Corrupt) => {
+                if let Some(brick) = self.bricks.get_mut(&path) {
+                    brick.state = None;
+                    brick.fresh = true;
+                }
+                self.mark(artifact, seq, |d| d.add(&Extents::Whole, None));
+            }
+            // The store has stopped, and the daemon will: the debt stays, no sync is answered.
+            Err(StoreFailure::Io(_)) => return,
+        }
+        if storing.is_some() {
+            self.debts.pay(seq);
+        }
+    }
+
+    fn on_committed(&mut self, storing: &Storing, path: OsBytes, committed: Committed) {
+        let Committed { generation, size, changed_tiles, new } = committed;
+        if !new {
+            self.stats.unchanged += 1;
+            self.stats.first_fold.files_unchanged += u64::from(storing.first);
+            return;
+        }
+        self.stats.commits += 1;
+        self.publish(Update::Committed {
+            artifact: storing.artifact,
+            path,
+            generation,
+            size,
+            changed_tiles,
+            actor: storing.actor.clone(),
+        });
+    }
+}

@@ -1,0 +1,194 @@
+//! What of one file waits to be folded again, and who did it.
+//!
+//! Knows: ranges and actors. Must never know: names, the store, I/O.
+//! Keeps: a range that became dirty stays dirty until a read that began later has ended.
+
+use crate::artifact::{OsBytes, Stat};
+use crate::event::{Actor, Extents, MonotonicNs, UnixNs};
+use crate::pipeline::debts::Seq;
+use crate::pipeline::effect::Attribution;
+use crate::pipeline::ranges::Ranges;
+
+/// More actors than this between two reads: the oldest are merged into "nobody knows".
+const MAX_ACTORS: usize = 8;
+
+/// What waits.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Dirty {
+    /// Tiles to fold again.
+    pub(super) ranges: Ranges,
+    /// Who made them dirty, oldest first; `None` where nobody knows.
+    pub(super) actors: Vec<(Ranges, Option<Actor>)>,
+    /// Everything becomes dirty if the brick does not show this state of this inode.
+    pub(super) check: bool,
+    /// Likewise, but events may have been lost, so that only a brick folded at once can show anything.
+    pub(super) audit: bool,
+    /// A change was seen: goes before the first look at a tree.
+    pub(super) live: bool,
+}
+
+impl Dirty {
+    /// Adds what a change says. Says whether it added anything.
+    pub(super) fn add(&mut self, extents: &Extents, actor: Option<&Actor>) -> bool {
+        let mut new = Ranges::default();
+        match extents {
+            Extents::Ranges(ranges) => {
+                for &(start, end) in ranges {
+                    new.add(start, end);
+                }
+            }
+            Extents::From(start) => {
+                new.add(*start, u64::MAX);
+            }
+            Extents::Whole => new = Ranges::all(),
+        }
+        let added = self.ranges.add_all(&new);
+        self.blame(new, actor.cloned());
+        added
+    }
+
+    /// Adds what another dirty set has; `older` came before this one.
+    pub(super) fn absorb_older(&mut self, older: Self) {
+        self.ranges.add_all(&older.ranges);
+        self.check |= older.check;
+        self.audit |= older.audit;
+        self.live |= older.live;
+        let newer = std::mem::replace(&mut self.actors, older.actors);
+        for (ranges, actor) in newer {
+            self.blame(ranges, actor);
+        }
+    }
+
+    /// Whatever turns out to have changed was this actor's doing.
+    pub(super) fn blame_all(&mut self, actor: Option<Actor>) {
+        self.blame(Ranges::all(), actor);
+    }
+
+    fn blame(&mut self, ranges: Ranges, actor: Option<Actor>) {
+        if ranges.is_empty() {
+            return;
+        }
+        if let Some((known, last)) = self.actors.last_mut()
+            && same_process(last.as_ref(), actor.as_ref())
+        {
+            known.add_all(&ranges);
+            return;
+        }
+        self.actors.push((ranges, actor));
+        if MAX_ACTORS < self.actors.len() {
+            let (oldest, _) = self.actors.remove(0);
+            match self.actors.first_mut() {
+                Some((ranges, first)) if first.is_none() => drop(ranges.add_all(&oldest)),
+                _ => self.actors.insert(0, (oldest, None)),
+            }
+            // One over the bound is merged for good with its neighbour.
+            if MAX_ACTORS < self.actors.len() {
+                let (ranges, _) = self.actors.remove(1);
+                self.actors[0].0.add_all(&ranges);
+            }
+        }
+    }
+
+    /// For the commit: unknown actors first, so that a known one wins where both touched a tile.
+    pub(super) fn attributions(actors: Vec<(Ranges, Option<Actor>)>) -> Vec<Attribution> {
+        let (unknown, known): (Vec<_>, Vec<_>) = actors.into_iter().partition(|a| a.1.is_none());
+        unknown
+            .into_iter()
+            .chain(known)
+            .map(|(ranges, actor)| Attribution { ranges: ranges.as_slice().to_vec(), actor })
+            .collect()
+    }
+}
+
+fn same_process(a: Option<&Actor>, b: Option<&Actor>) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => a.pid == b.pid && a.exe == b.exe && a.comm == b.comm,
+        (None, None) => true,
+        _ => false,
+    }
+}
+
+/// A read that is under way.
+#[derive(Debug)]
+pub(super) struct Flight {
+    pub(super) ticket: u64,
+    pub(super) seq: Seq,
+    /// Number of the input at which it was begun.
+    pub(super) begun_at: Seq,
+    pub(super) paths: Vec<OsBytes>,
+    pub(super) work: Dirty,
+    /// Wall time when the reading was asked for.
+    pub(super) at: UnixNs,
+    /// What `Start` said.
+    pub(super) start: Option<Stat>,
+    /// The store has begun an edit of each path.
+    pub(super) begun: bool,
+    /// No longer wanted: what comes is dropped, the debt is paid already.
+    pub(super) cancelled: bool,
+    pub(super) bytes: u64,
+}
+
+impl Flight {
+    /// Whether it writes the brick at `path`.
+    pub(super) fn has(&self, path: &[u8]) -> bool {
+        self.paths.iter().any(|p| p == path)
+    }
+}
+
+/// A place in one of the schedule's queues.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Slot {
+    Live(Seq),
+    Backlog(Seq),
+    Cooling(MonotonicNs),
+}
+
+/// The part of a node that only files have.
+#[derive(Debug)]
+pub(super) struct FileState {
+    /// What was last seen of it.
+    pub(super) stat: Stat,
+    /// What waits, and what caused it (the oldest); owed.
+    pub(super) dirty: Option<(Seq, Box<Dirty>)>,
+    /// Set instead of `dirty` while no path leads here: not owed, nobody can wait for it.
+    pub(super) parked: Option<Box<Dirty>>,
+    pub(super) flight: Option<Box<Flight>>,
+    /// Where it stands in the schedule.
+    pub(super) queued: Option<Slot>,
+    /// Places or bricks changed since the last read was asked for.
+    pub(super) moved: bool,
+    /// The source refused it: only comparing tells whether it changed.
+    pub(super) untracked: bool,
+    /// Stores through mappings become events.
+    pub(super) sees_mapped_stores: bool,
+    /// Some process may hold it in a shared writable mapping.
+    pub(super) mapped: bool,
+    /// Counts towards the first look at the tree, until it is done.
+    pub(super) first: bool,
+    /// The last attempt to read failed.
+    pub(super) unreadable: bool,
+    /// Attempts that found another inode at the path, since the last that did not.
+    pub(super) misses: u8,
+    /// Not before then: a file that is written all the time must not be folded all the time.
+    pub(super) not_before: MonotonicNs,
+}
+
+impl FileState {
+    pub(super) const fn new(stat: Stat) -> Self {
+        Self {
+            stat,
+            dirty: None,
+            parked: None,
+            flight: None,
+            queued: None,
+            moved: true,
+            untracked: false,
+            sees_mapped_stores: false,
+            mapped: false,
+            first: false,
+            unreadable: false,
+            misses: 0,
+            not_before: MonotonicNs(0),
+        }
+    }
+}

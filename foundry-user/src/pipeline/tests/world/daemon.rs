@@ -1,0 +1,332 @@
+//! The daemon's side of the simulated world: delivery of events, the reader, the store, the check.
+
+use super::*;
+
+impl Sim {
+    pub(in super::super) fn step(&mut self, input: Input) {
+        if !matches!(input, Input::Read(_) | Input::Tick { .. }) {
+            self.log.push(format!("    <- {input:?}"));
+        }
+        let mut out = vec![];
+        self.pipeline.step(input, &mut out);
+        for effect in out {
+            if !matches!(effect, Effect::Publish(_) | Effect::Store(_)) {
+                self.log.push(format!("    -> {effect:?}"));
+            }
+            self.carry_out(effect);
+        }
+    }
+
+    pub(super) fn tick(&mut self) {
+        let now = MonotonicNs(u64::try_from(self.clock).unwrap());
+        self.step(Input::Tick { now, wall: UnixNs(self.clock) });
+    }
+
+    /// One thing happens: an event is delivered, a task goes on, or time passes.
+    pub(in super::super) fn turn(&mut self) {
+        match self.rng.below(8) {
+            0 => {
+                self.clock += 5_000_000;
+                self.tick();
+            }
+            1..=3 if !self.events.is_empty() => self.deliver(),
+            _ if !self.tasks.is_empty() => {
+                let i = self.rng.below(self.tasks.len());
+                let task = self.tasks.swap_remove(i);
+                self.advance(task);
+            }
+            _ => {}
+        }
+    }
+
+    fn deliver(&mut self) {
+        let i = self.rng.below(self.style.window.min(self.events.len()));
+        let event = self.events.remove(i).unwrap();
+        self.tick();
+        if self.rng.one_in(self.style.lose) {
+            self.lose(&event);
+            return;
+        }
+        if self.rng.one_in(self.style.duplicate) {
+            self.events.push_back(event.clone());
+        }
+        self.step(Input::Event(event));
+    }
+
+    /// The event is dropped, and the source says so.
+    fn lose(&mut self, event: &Event) {
+        let at = MonotonicNs(0);
+        let (kind, repair) = match event {
+            Event::Dirty { artifact, .. } => {
+                let whole = Extents::Whole;
+                let e = Event::Dirty { artifact: *artifact, extents: whole, actor: None, at };
+                (LossKind::Range, e)
+            }
+            Event::Entry { dir, .. } => {
+                (LossKind::Name, Event::Relist { dir: *dir, deep: self.rng.one_in(2), at })
+            }
+            _ => (LossKind::Process, event.clone()),
+        };
+        let silent =
+            matches!(event, Event::Dirty { .. } | Event::Entry { .. } | Event::Meta { .. });
+        self.step(Input::Event(Event::Lost { kind, n: 1 }));
+        if silent && self.rng.one_in(3) {
+            self.step(Input::Event(Event::Sweep { at }));
+        } else {
+            self.step(Input::Event(repair));
+        }
+    }
+
+    fn carry_out(&mut self, effect: Effect) {
+        match effect {
+            Effect::Recall { root } => {
+                let heads = self
+                    .store
+                    .iter()
+                    .map(|(path, s)| BrickHead { path: path.clone(), state: s.state })
+                    .collect();
+                self.tasks.push(Task::Answer(Input::Recalled { root, heads }));
+            }
+            Effect::List { dir, path, expect } => self.tasks.push(Task::List { dir, path, expect }),
+            Effect::Look { dir, path, expect, name } => {
+                self.tasks.push(Task::Look { dir, path, expect, name });
+            }
+            Effect::Read(request) => self.tasks.push(Task::Open(request)),
+            Effect::Cancel { ticket } => {
+                self.cancelled.insert(ticket);
+            }
+            Effect::Untrack { artifact } => self.tracked.retain(|_, a| *a != artifact),
+            Effect::Store(job) => {
+                let outcome = self.store_job(&job.path, job.op);
+                if let Some(outcome) = outcome {
+                    let (artifact, path, ticket) = (job.artifact, job.path, job.ticket);
+                    let answer = StoreAnswer { artifact, path, ticket, outcome };
+                    self.tasks.push(Task::Answer(Input::Stored(answer)));
+                }
+            }
+            Effect::Flush { ticket } => {
+                self.tasks.push(Task::Answer(Input::Flushed { ticket, ok: true }));
+            }
+            Effect::ScanMappings => self.tasks.push(Task::Scan),
+            Effect::SyncDone { .. } => self.synced = true,
+            Effect::Publish(_) | Effect::Stopped => {}
+        }
+    }
+
+    fn store_job(&mut self, path: &[u8], op: StoreOp) -> Option<Result<Committed, StoreFailure>> {
+        match op {
+            StoreOp::Begin { stat, whole, fresh } => {
+                let old = self.store.get(path).map(|s| s.data.clone()).filter(|_| !fresh);
+                let edit = (whole || old.is_some()).then(|| {
+                    let mut data = old.unwrap_or_default();
+                    data.resize(usize::try_from(stat.size).unwrap(), 0);
+                    (data, stat)
+                });
+                let before = self.edits.insert(path.to_vec(), edit);
+                assert!(before.is_none(), "two edits at once");
+            }
+            StoreOp::Bytes { offset, bytes } => {
+                let offset = usize::try_from(offset).unwrap();
+                let Some((data, _)) = self.edits.get_mut(path).unwrap() else { return None };
+                let end = offset + bytes.0.len();
+                assert!(offset % TILE == 0 && (end % TILE == 0 || end == data.len()));
+                data[offset..end].copy_from_slice(&bytes.0);
+            }
+            StoreOp::Hole { .. } | StoreOp::Describe(_) => {}
+            StoreOp::Commit { at, .. } => {
+                let Some((data, stat)) = self.edits.remove(path).unwrap() else {
+                    return Some(Err(StoreFailure::Corrupt));
+                };
+                let generation = self.store.get(path).map_or(0, |s| s.generation) + 1;
+                let size = stat.size;
+                let state = super::super::super::bricks::folded(&stat, at);
+                self.store.insert(path.to_vec(), Stored { data, state, generation });
+                if self.rng.one_in(60) {
+                    self.store.remove(path);
+                    return Some(Err(StoreFailure::Corrupt));
+                }
+                return Some(Ok(Committed { generation, new: true, size, changed_tiles: None }));
+            }
+            StoreOp::Abandon => {
+                self.edits.remove(path).unwrap();
+            }
+            StoreOp::Rename { to } => {
+                assert!(!self.edits.contains_key(path) && !self.edits.contains_key(&to));
+                if let Some(stored) = self.store.remove(path) {
+                    self.store.insert(to, stored);
+                }
+            }
+            StoreOp::Remove => {
+                assert!(!self.edits.contains_key(path), "an edit of a brick that is removed");
+                self.store.remove(path);
+            }
+        }
+        None
+    }
+
+    fn advance(&mut self, task: Task) {
+        match task {
+            Task::Answer(input) => self.step(input),
+            Task::List { dir, path, expect } => {
+                let Some(obj) = self.resolve(&path).filter(|o| self.stat(*o).identity == expect)
+                else {
+                    let outcome = Err(ReadFailure::Gone);
+                    return self.step(Input::Listed { dir, outcome });
+                };
+                let tracked = !self.rng.one_in(12);
+                if tracked {
+                    self.tracked.insert(obj, dir);
+                }
+                let names = self.inodes[&obj].entries.keys().cloned().collect();
+                self.tasks.push(Task::Names { dir, obj, names, tracked });
+            }
+            Task::Names { dir, obj, names, tracked } => {
+                let entries = names
+                    .into_iter()
+                    .filter_map(|name| {
+                        let child = *self.inodes.get(&obj)?.entries.get(&name)?;
+                        Some((name, self.stat(child)))
+                    })
+                    .collect();
+                self.step(Input::Listed { dir, outcome: Ok(Listing { entries, tracked }) });
+            }
+            Task::Look { dir, path, expect, name } => {
+                let obj = self.resolve(&path).filter(|o| self.stat(*o).identity == expect);
+                let outcome = match obj {
+                    None => Err(ReadFailure::Gone),
+                    Some(o) => Ok(self.inodes[&o].entries.get(&name).map(|c| self.stat(*c))),
+                };
+                self.step(Input::Looked { dir, name, outcome });
+            }
+            Task::Open(request) => self.open(request),
+            Task::Chunk { request, obj, stat, at } => self.chunk(request, obj, stat, at),
+            Task::Scan => {
+                let mapped = self.inodes.iter().filter(|(_, i)| i.mapped);
+                let shared_writable = mapped.map(|(o, _)| self.stat(*o).identity).collect();
+                self.step(Input::Mappings { shared_writable });
+            }
+        }
+    }
+
+    fn answer(&mut self, request: &ReadRequest, part: ReadPart) {
+        let (artifact, ticket) = (request.artifact, request.ticket);
+        self.step(Input::Read(ReadAnswer { artifact, ticket, part }));
+    }
+
+    fn open(&mut self, request: ReadRequest) {
+        let obj = self.resolve(&request.path);
+        let Some(obj) = obj.filter(|o| self.stat(*o).identity == request.expect) else {
+            return self.answer(&request, ReadPart::Failed(ReadFailure::Gone));
+        };
+        let tracked = !self.rng.one_in(12);
+        if tracked {
+            let before = self.tracked.insert(obj, request.artifact);
+            // A source says of an inode it has just taken that it is mapped already.
+            if before.is_none() && self.inodes[&obj].mapped {
+                self.say_mapped(request.artifact);
+            }
+        }
+        self.inodes.get_mut(&obj).unwrap().opens += 1;
+        let stat = self.stat(obj);
+        self.answer(&request, ReadPart::Start { stat, tracked, sees_mapped_stores: false });
+        self.tasks.push(Task::Chunk { request, obj, stat, at: 0 });
+    }
+
+    /// Reads the next tile that is asked for, of what is there now.
+    fn chunk(&mut self, request: ReadRequest, obj: Obj, stat: Stat, at: usize) {
+        let size = usize::try_from(stat.size).unwrap();
+        let known = usize::try_from(request.known_size).unwrap();
+        let (low, high) = (size.min(known) / TILE * TILE, size.max(known));
+        let wanted = |o: usize| {
+            let r = |&(s, e): &(u64, u64)| s <= o as u64 && (o as u64) < e;
+            request.ranges.iter().any(r) || (low != high && low <= o && o < high && size != known)
+        };
+        let mut at = at;
+        while at < size && !wanted(at) {
+            at += TILE;
+        }
+        if self.cancelled.contains(&request.ticket) {
+            self.close(obj);
+            return self.answer(&request, ReadPart::Failed(ReadFailure::Gone));
+        }
+        if size <= at {
+            let after = self.stat(obj);
+            self.close(obj);
+            return self.answer(&request, ReadPart::End { after });
+        }
+        let end = (at + TILE).min(size);
+        let mut bytes: Vec<u8> =
+            self.inodes[&obj].data.iter().skip(at).take(end - at).copied().collect();
+        // Cut short meanwhile: what is missing reads as zeros, and an event says so.
+        bytes.resize(end - at, 0);
+        let part = ReadPart::Bytes { offset: at as u64, bytes: Bytes(bytes.into()) };
+        self.answer(&request, part);
+        self.tasks.push(Task::Chunk { request, obj, stat, at: end.next_multiple_of(TILE) });
+    }
+
+    fn close(&mut self, obj: Obj) {
+        self.inodes.get_mut(&obj).unwrap().opens -= 1;
+        self.collect(obj);
+    }
+
+    /// Everything is handed over, then a sync: nothing may be wrong, missing or left over.
+    pub(in super::super) fn sync_and_check(&mut self) {
+        while !self.events.is_empty() {
+            self.deliver();
+        }
+        self.synced = false;
+        self.step(Input::Sync { ticket: 1 });
+        for _ in 0..200_000 {
+            if self.synced {
+                break;
+            }
+            self.turn();
+        }
+        assert!(self.synced, "sync never ended");
+        let mut want: BTreeMap<OsBytes, Obj> = self.tree();
+        want.retain(|_, o| self.inodes[o].kind == FileKind::File);
+        for (path, obj) in &want {
+            let Some(brick) = self.store.get(path) else {
+                panic!("no brick for {}", path.escape_ascii());
+            };
+            let data = &self.inodes[obj].data;
+            assert_eq!(brick.data.len(), data.len(), "{} size", path.escape_ascii(),);
+            assert!(brick.data == *data, "{} differs", path.escape_ascii());
+            assert_eq!(brick.state.identity, self.stat(*obj).identity);
+        }
+        for path in self.store.keys() {
+            assert!(want.contains_key(path), "left over {}", path.escape_ascii());
+        }
+    }
+
+    /// When the world rests, everything comes to an end.
+    pub(in super::super) fn assert_nothing_owed(&mut self) {
+        for i in self.inodes.values_mut() {
+            i.mapped = false;
+        }
+        for _ in 0..100_000 {
+            if !self.pipeline.wants_ticks() && self.tasks.is_empty() && self.events.is_empty() {
+                break;
+            }
+            self.turn();
+        }
+        assert!(!self.pipeline.wants_ticks(), "owed for ever");
+        let files = self
+            .tree()
+            .values()
+            .filter(|o| self.inodes[o].kind == FileKind::File)
+            .copied()
+            .collect::<BTreeSet<_>>();
+        assert_eq!(self.pipeline.stats().artifacts, files.len() as u64);
+        assert!(self.edits.is_empty(), "an edit was left open");
+    }
+}
+
+impl Drop for Sim {
+    /// With a given seed: what happened before it went wrong.
+    fn drop(&mut self) {
+        if std::thread::panicking() && std::env::var_os("FOUNDRY_SEED").is_some() {
+            println!("{}", self.log.join("\n"));
+        }
+    }
+}
