@@ -35,7 +35,8 @@ impl Brick {
     /// Whether it is still true of a file whose `statx` says `stat`; where events may have been
     /// lost (`audit`), only if all of it was folded at once.
     pub(super) fn proves(&self, stat: &Stat, audit: bool) -> bool {
-        !self.fresh && !(audit && self.patched) && self.state.is_some_and(|s| agrees(&s, stat))
+        let doubtful = self.fresh || (audit && self.patched);
+        !doubtful && self.state.is_some_and(|s| agrees(&s, stat))
     }
 }
 
