@@ -5,7 +5,9 @@
 //! Keeps: the names are the contract that scripts rely on.
 
 use crate::config::{Backend, Payload, Wishes};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use foundry_brick::export::Palette;
 use std::path::PathBuf;
 
 /// See a Linux system change: one .brick per artifact, true to the disk.
@@ -21,10 +23,6 @@ use std::path::PathBuf;
     disable_help_subcommand = true
 )]
 pub struct Cli {
-    /// The main job's own flags.
-    #[command(flatten)]
-    pub watch: Watch,
-
     /// Where the bricks lie [default: /var/lib/foundry as root, else $XDG_STATE_HOME/foundry]
     #[arg(long, value_name = "DIR", global = true, value_hint = ValueHint::DirPath)]
     pub store: Option<PathBuf>,
@@ -32,6 +30,10 @@ pub struct Cli {
     /// TOML file with a key for each flag of the main job
     #[arg(long, value_name = "FILE", global = true, value_hint = ValueHint::FilePath)]
     pub config: Option<PathBuf>,
+
+    /// The main job's own flags.
+    #[command(flatten)]
+    pub watch: Watch,
 
     /// What to do; nothing where --watch is the job.
     #[command(subcommand)]
@@ -97,6 +99,8 @@ pub enum Command {
     Inspect(Inspect),
     /// Check every checksum, and the bricks against the live artifacts
     Verify(Verify),
+    /// Write a brick as an image, or for Geometry OS
+    Export(Export),
     /// Print a shell's completion script
     Completions(Completions),
     /// Print the manual page (roff)
@@ -219,8 +223,12 @@ pub struct Export {
     #[arg(long, value_name = "F")]
     pub format: ExportFormat,
     /// Colours of a png
-    #[arg(long, value_name = "NAME", default_value = "class")]
-    pub palette: PaletteName,
+    #[arg(long, value_name = "NAME", default_value = "byte-class", value_parser = palettes())]
+    pub palette: Palette,
+    /// Largest side of a png in pixels: its level is chosen so that the artifact fits
+    #[arg(long, value_name = "PIXELS", default_value_t = 1024,
+          value_parser = clap::value_parser!(u32).range(1..=16384))]
+    pub side: u32,
     /// The file to write
     #[arg(short, long, value_name = "OUT", value_hint = ValueHint::FilePath)]
     pub output: PathBuf,
@@ -237,15 +245,10 @@ pub enum ExportFormat {
     Png,
 }
 
-/// Colour schemes of a png.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum PaletteName {
-    /// Text, zeros, high bytes and the rest apart
-    Class,
-    /// Dark where bytes repeat, bright where they look random
-    Entropy,
-    /// Shades of grey by entropy
-    Grey,
+/// The palettes by their names.
+fn palettes() -> impl TypedValueParser<Value = Palette> {
+    PossibleValuesParser::new(Palette::ALL.map(|(name, _)| name))
+        .map(|name| Palette::named(&name).unwrap_or(Palette::ByteClass))
 }
 
 /// `doctor`
@@ -325,6 +328,8 @@ mod tests {
             "foundry-user inspect pid:1 --store /s --json",
             "foundry-user verify ls.brick --json",
             "foundry-user verify --all",
+            "foundry-user export b --format rts-png -o out",
+            "foundry-user export b --format png --palette entropy -o out",
         ] {
             if let Err(e) = Cli::try_parse_from(line.split(' ')) {
                 panic!("{line}: {e}");
@@ -335,6 +340,7 @@ mod tests {
             "foundry-user verify --all b",
             "foundry-user fold x",
             "foundry-user --backend kprobe",
+            "foundry-user export b --format gif -o out",
         ] {
             let error = Cli::try_parse_from(line.split(' ')).map(|_| ()).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{line}");

@@ -6,11 +6,13 @@
 
 mod brick_file;
 mod compare;
+mod export;
 mod fold;
 mod inspect;
 mod live;
 mod mapped;
 mod output;
+mod payload;
 mod shell;
 mod temporary;
 mod text;
@@ -56,6 +58,7 @@ fn dispatch(cli: Cli) -> Result<Exit, CommandError> {
         Command::Unfold(args) => unfold::run(&args, &store),
         Command::Inspect(args) => inspect::run(&args, &store),
         Command::Verify(args) => verify::run(&args, &store),
+        Command::Export(args) => export::run(&args, &store),
         Command::Completions(args) => shell::completions(&args),
         Command::Man(args) => shell::man(&args),
     }

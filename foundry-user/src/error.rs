@@ -56,6 +56,14 @@ pub enum CommandError {
         /// What is wrong, and what to do.
         what: String,
     },
+    /// The artifact is not what its brick says any more.
+    #[error("{}: {what}", path.display())]
+    Differs {
+        /// The artifact.
+        path: PathBuf,
+        /// How it differs.
+        what: String,
+    },
     /// A system call failed.
     #[error("cannot {op} {}: {}", path.display(), reason(source))]
     Io {
@@ -92,6 +100,7 @@ impl CommandError {
             Self::Usage(_) | Self::Config { .. } => Exit::Usage,
             Self::NotAllowed(_) => Exit::NotAllowed,
             Self::Invalid { .. } => Exit::Invalid,
+            Self::Differs { .. } => Exit::Difference,
             Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 Exit::NotAllowed
             }

@@ -126,7 +126,7 @@ pub(super) fn tiles<S: Storage>(
 }
 
 /// The members of `range` that lie in none of the ordered `excluded` ranges.
-fn without(range: Range<u64>, excluded: &[Range<u64>]) -> impl Iterator<Item = u64> {
+pub(super) fn without(range: Range<u64>, excluded: &[Range<u64>]) -> impl Iterator<Item = u64> {
     let mut gaps = Vec::new();
     let mut at = range.start;
     let first = excluded.partition_point(|e| e.end <= range.start);

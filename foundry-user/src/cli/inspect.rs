@@ -163,36 +163,23 @@ impl Sheet {
         };
         add(&text::fit(&self.title, text::WIDTH));
         add("");
-        let beside = if picture.is_empty() { 0 } else { thumbnail::SIDE + 2 };
         let mut left = picture.iter();
         for (name, value) in &self.lines {
-            // The hash needs its 64 columns: it stands below the picture, as all that is wide does.
-            for (i, part) in self.value_lines(value, text::WIDTH - NAME - beside).iter().enumerate()
-            {
-                let name = if i == 0 { name.as_str() } else { "" };
-                let name = text::fit(name, NAME - 1);
-                let picture = left.next().map_or_else(|| " ".repeat(beside), |l| format!("{l}  "));
+            let beside = if left.len() == 0 { 0 } else { thumbnail::SIDE + 2 };
+            for (i, part) in value_lines(value, text::WIDTH - NAME - beside).iter().enumerate() {
+                let name = if i == 0 { text::fit(name, NAME - 1) } else { String::new() };
+                let picture = match left.next() {
+                    Some(line) => format!("{line}  "),
+                    None => " ".repeat(beside),
+                };
                 add(&format!("{picture}{name:NAME$}{part}"));
             }
         }
-        for line in left {
-            add(line);
-        }
+        left.for_each(|line| add(line));
         self.region_lines(&mut add);
         self.writer_lines(&mut add);
         self.generation_lines(&mut add);
         out
-    }
-
-    /// A value in lines of `width`; words are kept whole where they fit.
-    fn value_lines(&self, value: &str, width: usize) -> Vec<String> {
-        let is_hash = value.len() == 64 && value.bytes().all(|b| b.is_ascii_hexdigit());
-        if is_hash && width < 64 {
-            let half = |from: usize| value[from..from + 32].to_owned();
-            return vec![half(0), half(32)];
-        }
-        let words: Vec<String> = value.split(' ').map(str::to_owned).collect();
-        text::wrap(&words, width)
     }
 
     fn region_lines(&self, add: &mut impl FnMut(&str)) {
@@ -269,6 +256,16 @@ impl Sheet {
             add(&format!("  ... and {} earlier", self.generations.len() - SHOWN));
         }
     }
+}
+
+/// A value in lines of `width`; words are kept whole where they fit, a hash is broken in halves.
+fn value_lines(value: &str, width: usize) -> Vec<String> {
+    let is_hash = value.len() == 64 && value.bytes().all(|b| b.is_ascii_hexdigit());
+    if is_hash && width < 64 {
+        return vec![value[..32].to_owned(), value[32..].to_owned()];
+    }
+    let words: Vec<String> = value.split(' ').map(str::to_owned).collect();
+    text::wrap(&words, width)
 }
 
 fn fact_text(value: &FactValue) -> Option<String> {
