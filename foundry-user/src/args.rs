@@ -101,6 +101,8 @@ pub enum Command {
     Verify(Verify),
     /// Write a brick as an image, or for Geometry OS
     Export(Export),
+    /// Say what this kernel and these privileges allow, and which backend would run
+    Doctor(Doctor),
     /// Print a shell's completion script
     Completions(Completions),
     /// Print the manual page (roff)
@@ -330,6 +332,7 @@ mod tests {
             "foundry-user verify --all",
             "foundry-user export b --format rts-png -o out",
             "foundry-user export b --format png --palette entropy -o out",
+            "foundry-user doctor --json",
         ] {
             if let Err(e) = Cli::try_parse_from(line.split(' ')) {
                 panic!("{line}: {e}");

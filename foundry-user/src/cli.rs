@@ -6,6 +6,7 @@
 
 mod brick_file;
 mod compare;
+mod doctor;
 mod export;
 mod fold;
 mod inspect;
@@ -59,6 +60,7 @@ fn dispatch(cli: Cli) -> Result<Exit, CommandError> {
         Command::Inspect(args) => inspect::run(&args, &store),
         Command::Verify(args) => verify::run(&args, &store),
         Command::Export(args) => export::run(&args, &store),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Completions(args) => shell::completions(&args),
         Command::Man(args) => shell::man(&args),
     }

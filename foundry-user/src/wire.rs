@@ -202,3 +202,63 @@ pub struct Difference {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub regions: Vec<String>,
 }
+
+/// What `doctor --json` says.
+#[derive(Debug, Serialize)]
+pub struct DoctorDocument {
+    /// Release of the running kernel.
+    pub kernel: String,
+    /// Processor architecture.
+    pub arch: &'static str,
+    /// Effective user.
+    pub uid: u32,
+    /// The backend that `--backend auto` takes, where any can run.
+    pub auto: Option<&'static str>,
+    /// Every backend, best first.
+    pub backends: Vec<BackendDocument>,
+    /// What the kernel says of itself.
+    pub checks: Vec<CheckDocument>,
+}
+
+/// What one backend would do here.
+#[derive(Debug, Serialize)]
+pub struct BackendDocument {
+    /// As `--backend` spells it.
+    pub backend: &'static str,
+    /// Whether it starts.
+    pub usable: bool,
+    /// Why it does not.
+    pub reason: Option<String>,
+    /// Its parts.
+    pub probes: Vec<ProbeDocument>,
+    /// What it does not see even where everything is attached.
+    pub blind: Vec<String>,
+}
+
+/// One part of a backend.
+#[derive(Clone, Debug, Serialize)]
+pub struct ProbeDocument {
+    /// Name of the program.
+    pub program: &'static str,
+    /// Name of the hook.
+    pub hook: &'static str,
+    /// What it sees.
+    pub sees: &'static str,
+    /// `attached`, `absent` or `refused`.
+    pub status: &'static str,
+    /// Why it was refused.
+    pub reason: Option<String>,
+}
+
+/// One thing about the kernel or the privileges.
+#[derive(Debug, Serialize)]
+pub struct CheckDocument {
+    /// What was looked at.
+    pub name: &'static str,
+    /// Whether it is as it should be.
+    pub ok: bool,
+    /// What was found.
+    pub detail: String,
+    /// What to do where it is not.
+    pub advice: Option<&'static str>,
+}

@@ -1,0 +1,118 @@
+//! What the kernel says of itself in `/proc` and `/sys`.
+//!
+//! Knows: a few files there. Must never know: sources.
+//! Keeps: a file that cannot be read is "unknown", never a failure of the command.
+
+use crate::wire::CheckDocument;
+use std::fs;
+
+/// Capabilities that matter, by their bits.
+const CAPABILITIES: [(&str, u32); 5] = [
+    ("CAP_BPF", 39),
+    ("CAP_PERFMON", 38),
+    ("CAP_SYS_ADMIN", 21),
+    ("CAP_DAC_READ_SEARCH", 2),
+    ("CAP_NET_ADMIN", 12),
+];
+
+/// Watches below which a large tree does not fit inotify.
+const FEW_WATCHES: u64 = 100_000;
+
+/// Release of the running kernel.
+pub(super) fn release() -> String {
+    read("/proc/sys/kernel/osrelease").unwrap_or_else(|| "unknown".to_owned())
+}
+
+/// Everything worth knowing before the probes are blamed.
+pub(super) fn checks() -> Vec<CheckDocument> {
+    vec![types(), capabilities(), lockdown(), unprivileged(), watches(), cgroups()]
+}
+
+fn read(path: &str) -> Option<String> {
+    fs::read_to_string(path).ok().map(|text| text.trim().to_owned())
+}
+
+fn types() -> CheckDocument {
+    let size = fs::metadata("/sys/kernel/btf/vmlinux").map(|m| m.len());
+    CheckDocument {
+        name: "types of the kernel (BTF)",
+        ok: size.is_ok(),
+        detail: match size {
+            Ok(size) => format!("/sys/kernel/btf/vmlinux, {size} bytes"),
+            Err(e) => format!("/sys/kernel/btf/vmlinux: {}", e.to_string().to_lowercase()),
+        },
+        advice: Some("the probes need a kernel that was built with CONFIG_DEBUG_INFO_BTF"),
+    }
+}
+
+fn capabilities() -> CheckDocument {
+    let status = read("/proc/self/status").unwrap_or_default();
+    let bits = status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapEff:"))
+        .and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok())
+        .unwrap_or(0);
+    let missing: Vec<&str> = CAPABILITIES
+        .iter()
+        .filter(|(_, bit)| bits & (1 << bit) == 0)
+        .map(|(name, _)| *name)
+        .collect();
+    CheckDocument {
+        name: "capabilities",
+        ok: missing.is_empty(),
+        detail: if missing.is_empty() {
+            "all that are of use".to_owned()
+        } else {
+            format!("without {}", missing.join(", "))
+        },
+        advice: Some("run with sudo; the probes need CAP_BPF and CAP_PERFMON or CAP_SYS_ADMIN"),
+    }
+}
+
+fn lockdown() -> CheckDocument {
+    let state = read("/sys/kernel/security/lockdown");
+    // The word in brackets is the one in force.
+    let word = state.as_deref().and_then(|s| s.split(['[', ']']).nth(1));
+    CheckDocument {
+        name: "lockdown",
+        ok: word != Some("confidentiality"),
+        detail: word.unwrap_or("not in this kernel").to_owned(),
+        advice: Some("in confidentiality mode BPF may not read kernel memory: boot without it"),
+    }
+}
+
+fn unprivileged() -> CheckDocument {
+    let state = read("/proc/sys/kernel/unprivileged_bpf_disabled");
+    CheckDocument {
+        name: "bpf(2)",
+        ok: state.is_some(),
+        detail: match state.as_deref() {
+            None => "not in this kernel".to_owned(),
+            Some("0") => "for every user, in part".to_owned(),
+            Some(_) => "for privileged users only".to_owned(),
+        },
+        advice: Some("the probes need a kernel that was built with CONFIG_BPF_SYSCALL"),
+    }
+}
+
+fn watches() -> CheckDocument {
+    let limit = read("/proc/sys/fs/inotify/max_user_watches").and_then(|n| n.parse::<u64>().ok());
+    CheckDocument {
+        name: "inotify watches",
+        ok: limit.is_some_and(|n| FEW_WATCHES <= n),
+        detail: limit.map_or_else(|| "unknown".to_owned(), |n| format!("{n} a user")),
+        advice: Some(
+            "only matters where fanotify is refused; raise sysctl fs.inotify.max_user_watches",
+        ),
+    }
+}
+
+fn cgroups() -> CheckDocument {
+    let ok = fs::metadata("/sys/fs/cgroup/cgroup.controllers").is_ok();
+    CheckDocument {
+        name: "cgroup version 2",
+        ok,
+        detail: if ok { "mounted" } else { "not mounted" }.to_owned(),
+        advice: Some("without it a writer's control group is not known; nothing else is lost"),
+    }
+}
