@@ -10,19 +10,26 @@
 
 mod crash;
 mod first_user;
+mod habits;
 mod scenario;
 mod storm;
 
 use crate::support::daemon::{Daemon, Refusal};
 use crate::support::{self, Scratch};
+use std::path::Path;
 
 /// Starts a daemon over the scratch tree; `None`, and said, where it may not run here.
 fn start(scratch: &Scratch, backend: &str, more: &[&str]) -> Option<Daemon> {
+    start_with(scratch, &scratch.store(), backend, more)
+}
+
+/// The same, with a store anywhere.
+fn start_with(scratch: &Scratch, store: &Path, backend: &str, more: &[&str]) -> Option<Daemon> {
     if std::env::var_os("FOUNDRY_LIVE").is_none() {
         println!("not asked for: FOUNDRY_LIVE is not set");
         return None;
     }
-    match Daemon::start(&scratch.tree(), &scratch.store(), backend, more) {
+    match Daemon::start(&scratch.tree(), store, backend, more) {
         Ok(daemon) => Some(daemon),
         Err(Refusal::NotAllowed(why)) => {
             support::skip(&format!("backend {backend}: {why}"));
@@ -60,6 +67,26 @@ macro_rules! on_backend {
             #[test]
             fn a_recording_replays_to_the_same_bricks() {
                 super::first_user::replay(BACKEND);
+            }
+
+            #[test]
+            fn the_store_is_left_alone() {
+                super::habits::the_store_is_left_alone(BACKEND);
+            }
+
+            #[test]
+            fn the_store_has_one_owner() {
+                super::habits::the_store_has_one_owner(BACKEND);
+            }
+
+            #[test]
+            fn status_counts() {
+                super::habits::status_counts(BACKEND);
+            }
+
+            #[test]
+            fn signals_end_it() {
+                super::habits::signals_end_it(BACKEND);
             }
 
             $(

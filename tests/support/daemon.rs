@@ -122,8 +122,13 @@ impl Daemon {
     }
 
     /// Ends it as its user would, and says how it ended.
-    pub(crate) fn stop(mut self) -> (ExitStatus, String) {
-        signal(self.child.id(), rustix::process::Signal::TERM);
+    pub(crate) fn stop(self) -> (ExitStatus, String) {
+        self.end_with(rustix::process::Signal::TERM)
+    }
+
+    /// Ends it with a signal, and says how it ended.
+    pub(crate) fn end_with(mut self, ending: rustix::process::Signal) -> (ExitStatus, String) {
+        signal(self.child.id(), ending);
         // Its standard error closes when it is gone.
         if self.closed.recv_timeout(Duration::from_secs(60)).is_err() {
             panic!("the daemon does not stop:\n{}", self.log());
