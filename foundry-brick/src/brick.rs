@@ -19,7 +19,7 @@ use crate::parts::Parts;
 use crate::storage::Storage;
 use std::ops::Range;
 
-pub(crate) use open::{Opened, open_slots, read_record};
+pub(crate) use open::{Opened, Trust, open_slots, read_meta, read_record};
 pub(crate) use tree::{View, read_blob, read_bytes};
 pub use verify::Problem;
 
@@ -64,7 +64,20 @@ impl<S: Storage> Brick<S> {
     /// # Errors
     /// Where the storage holds no brick, none of its generations is valid, or it cannot be read.
     pub fn open(storage: S) -> Result<Self, Error> {
-        let opened = open_slots(&storage)?;
+        Self::open_with(storage, Trust::Nothing)
+    }
+
+    /// As [`Brick::open`], for a storage that was synced since its last commit (or whose machine
+    /// did not crash): reads the slots and the meta blob and no more, however large the brick.
+    ///
+    /// # Errors
+    /// As [`Brick::open`].
+    pub fn open_settled(storage: S) -> Result<Self, Error> {
+        Self::open_with(storage, Trust::Settled)
+    }
+
+    fn open_with(storage: S, trust: Trust) -> Result<Self, Error> {
+        let opened = open_slots(&storage, trust)?;
         let record = opened.newest()?.clone();
         Self::view(storage, opened.superblock, record)
     }
@@ -74,7 +87,7 @@ impl<S: Storage> Brick<S> {
     /// # Errors
     /// As [`Brick::open`], and where the file does not hold that generation.
     pub fn open_generation(storage: S, number: u64) -> Result<Self, Error> {
-        let opened = open_slots(&storage)?;
+        let opened = open_slots(&storage, Trust::Nothing)?;
         let mut record = opened.newest()?.clone();
         while record.generation != number {
             if record.generation < number || record.previous_offset == 0 {
@@ -86,11 +99,7 @@ impl<S: Storage> Brick<S> {
     }
 
     fn view(storage: S, superblock: Superblock, record: Record) -> Result<Self, Error> {
-        let blob = read_blob(&storage, &record.meta, record.end())?;
-        let meta = codec::decode_meta(&blob, record.meta.offset)?;
-        if meta.size != record.size {
-            return Err(corrupt("meta and root record differ in size", record.meta.offset));
-        }
+        let meta = open::read_meta(&storage, &record)?;
         Ok(Self { storage, superblock, record, meta })
     }
 

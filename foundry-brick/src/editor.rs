@@ -14,13 +14,16 @@ mod log;
 
 pub use commit::Committed;
 
-use crate::brick::{Opened, open_slots, read_blob};
+use crate::brick::{Opened, Trust, open_slots, read_meta};
 use crate::cells::Cell;
 use crate::codec;
 use crate::error::Error;
 use crate::geometry::{self, TILE_BYTES, index, tile_len};
 use crate::hash::Hash;
-use crate::layout::{Entry, Pointer, Record, SMALL_SLOT_LEN, Superblock};
+use crate::layout::{
+    ENTRY_LEN, Entry, LARGE_SLOT_LEN, NODE_HEADER_LEN, Pointer, RECORD_LEN, Record, SMALL_SLOT_LEN,
+    Superblock,
+};
 use crate::meta::{Annotation, Facts, Meta, Payload, Region, Writer};
 use crate::parts::Parts;
 use crate::ranges::RangeSet;
@@ -35,13 +38,15 @@ pub const HOLE_HASH_BUDGET: u64 = 1 << 30;
 
 /// Bytes that may wait for the next sync. A commit that would leave more syncs by itself, so that
 /// opening a brick never hashes more than this.
-pub const UNSYNCED_LIMIT: u64 = 256 << 10;
+pub const UNSYNCED_LIMIT: u64 = 4 << 20;
 
 /// An edit of one brick.
 #[derive(Debug)]
 pub struct Editor<S> {
     storage: S,
     superblock: Option<Superblock>,
+    /// Of the superblock to be made, where there is none yet.
+    slot_len: u32,
     base: Option<Base>,
     /// Number of the generation that the next commit makes.
     next: u64,
@@ -76,8 +81,11 @@ impl<S: Storage> Editor<S> {
     /// Where `meta.size` is beyond what a brick can describe.
     pub fn create(storage: S, meta: Meta) -> Result<Self, Error> {
         let size = meta.size;
-        let data_start = Superblock::new([0; 16], SMALL_SLOT_LEN, false).data_start;
-        let mut editor = Self::with(storage, meta, u64::from(data_start));
+        let slot_len = slot_len(codec::encode_meta(&meta).len(), size);
+        let mut editor = Self::with(storage, meta, 0);
+        let superblock = Superblock::new([0; 16], slot_len, editor.embedded());
+        editor.log = Log::new(u64::from(superblock.data_start));
+        editor.slot_len = slot_len;
         editor.meta.size = 0;
         editor.resize(size)?;
         Ok(editor)
@@ -89,16 +97,31 @@ impl<S: Storage> Editor<S> {
     /// Where the storage holds no valid brick or cannot be read, or where the brick has features
     /// that a writer must know.
     pub fn open(storage: S) -> Result<Self, Error> {
-        let opened = open_slots(&storage)?;
+        Self::open_with(storage, Trust::Nothing)
+    }
+
+    /// As [`Editor::open`], for a storage that was synced since its last commit: opening reads no
+    /// more than the slots and the meta blob, and the next commit may take the older slot.
+    ///
+    /// # Errors
+    /// As [`Editor::open`].
+    pub fn open_settled(storage: S) -> Result<Self, Error> {
+        let mut editor = Self::open_with(storage, Trust::Settled)?;
+        editor.assume_durable();
+        Ok(editor)
+    }
+
+    fn open_with(storage: S, trust: Trust) -> Result<Self, Error> {
+        let opened = open_slots(&storage, trust)?;
         if opened.superblock.ro_compat != 0 {
             return Err(Error::Features(opened.superblock.ro_compat));
         }
         let slot = opened.newest_slot()?;
         let record = opened.newest()?.clone();
-        let blob = read_blob(&storage, &record.meta, record.end())?;
-        let meta = codec::decode_meta(&blob, record.meta.offset)?;
+        let meta = read_meta(&storage, &record)?;
         let mut editor = Self::with(storage, meta.clone(), record.end());
         editor.superblock = Some(opened.superblock);
+        editor.slot_len = opened.superblock.slot_len;
         editor.next = opened.highest + 1;
         editor.index.adopt(&record);
         let protected = older_durable(&opened, slot, &record);
@@ -110,6 +133,7 @@ impl<S: Storage> Editor<S> {
         Self {
             storage,
             superblock: None,
+            slot_len: SMALL_SLOT_LEN,
             base: None,
             next: 1,
             meta,
@@ -261,9 +285,12 @@ impl<S: Storage> Editor<S> {
     /// Whether so much of the file is no longer needed that it should be compacted.
     pub fn needs_compaction(&self) -> bool {
         const KEEP: u64 = 256 << 10;
+        const OUTGROWN: u64 = 16 << 20;
         self.base.as_ref().is_some_and(|base| {
-            let live = base.record.live_len;
-            base.record.end().saturating_sub(live) > live.max(KEEP)
+            let (record, slot_len) = (&base.record, self.slot_len);
+            let garbage = record.end().saturating_sub(record.live_len);
+            let outgrown = OUTGROWN < record.size && slot_len == SMALL_SLOT_LEN;
+            record.live_len.max(KEEP) < garbage || outgrown
         })
     }
 
@@ -279,6 +306,24 @@ impl<S: Storage> Editor<S> {
     fn base_pointer(&self, which: fn(&Record) -> Pointer) -> Pointer {
         self.base.as_ref().map_or_else(Pointer::default, |base| which(&base.record))
     }
+}
+
+/// Length of the slots of a new file: room for the record, the meta blob and what the root node
+/// begins with, so that the first 16 KiB of any brick show what it is. A brick of one tile is
+/// small as a whole.
+fn slot_len(meta_len: usize, size: u64) -> u32 {
+    let height = geometry::height(size);
+    if height == 0 {
+        return SMALL_SLOT_LEN;
+    }
+    let room = RECORD_LEN + meta_len + overview_len(size, height);
+    u32::try_from(room.next_multiple_of(512)).map_or(LARGE_SLOT_LEN, |n| n.min(LARGE_SLOT_LEN))
+}
+
+/// What comes before the lowest level in the root node.
+fn overview_len(size: u64, height: u32) -> usize {
+    let [_, middle, high] = geometry::node_cells(size, height, 0);
+    NODE_HEADER_LEN + geometry::node_children(size, height, 0) * ENTRY_LEN + 4 * (middle + high)
 }
 
 /// The other slot, if its generation is known to be durable.

@@ -5,9 +5,12 @@
 //! So whatever subset of unsynced writes a crash left behind, the newest slot that counts names
 //! a state that was committed, whole.
 
+use super::tree::read_blob;
+use crate::codec;
 use crate::error::{Error, corrupt};
 use crate::hash;
 use crate::layout::{RECORD_LEN, Record, SUPERBLOCK_LEN, Superblock};
+use crate::meta::Meta;
 use crate::storage::Storage;
 
 /// Superblock and slots, judged.
@@ -36,8 +39,17 @@ impl Opened {
     }
 }
 
+/// How much of what a crash may take is looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trust {
+    /// Everything: the storage may be what a crash left.
+    Nothing,
+    /// The slots alone: everything that was committed has been synced since.
+    Settled,
+}
+
 /// Reads and judges superblock and slots.
-pub(crate) fn open_slots<S: Storage>(storage: &S) -> Result<Opened, Error> {
+pub(crate) fn open_slots<S: Storage>(storage: &S, trust: Trust) -> Result<Opened, Error> {
     let len = storage.len()?;
     if len < SUPERBLOCK_LEN as u64 {
         return Err(Error::NotABrick);
@@ -55,7 +67,7 @@ pub(crate) fn open_slots<S: Storage>(storage: &S) -> Result<Opened, Error> {
         storage.read_at(at, &mut bytes)?;
         let Ok(record) = Record::parse(&bytes, at, &superblock) else { continue };
         opened.highest = opened.highest.max(record.generation);
-        match judge(storage, &superblock, &record, &bytes, len) {
+        match judge(storage, &superblock, (at, &record), &bytes, trust) {
             Ok(()) => opened.slots[usize::from(slot)] = Some(record),
             Err(Error::Corrupt { .. }) => {}
             Err(err) => return Err(err),
@@ -65,20 +77,28 @@ pub(crate) fn open_slots<S: Storage>(storage: &S) -> Result<Opened, Error> {
 }
 
 /// Whether the file holds everything that `record` stands on and that a crash may have taken.
-fn judge<S: Storage>(
+pub(crate) fn judge<S: Storage>(
     storage: &S,
     superblock: &Superblock,
-    record: &Record,
+    (at, record): (u64, &Record),
     bytes: &[u8; RECORD_LEN],
-    len: u64,
+    trust: Trust,
 ) -> Result<(), Error> {
-    if len < record.end() {
+    if storage.len()? < record.end() {
         return Err(corrupt("file is shorter than its last generation", record.record_offset));
     }
     let mut copy = [0; RECORD_LEN];
     storage.read_at(record.record_offset, &mut copy)?;
     if copy != *bytes {
         return Err(corrupt("root record and its slot differ", record.record_offset));
+    }
+    let mut head = vec![0; crate::geometry::index(record.head_len)];
+    storage.read_at(at + RECORD_LEN as u64, &mut head)?;
+    if !head.is_empty() && hash::checksum(&head) != record.head_checksum {
+        return Err(corrupt("head checksum", at));
+    }
+    if trust == Trust::Settled {
+        return Ok(());
     }
     let mut at = record.clone();
     while record.durable_len < at.record_offset {
@@ -89,6 +109,16 @@ fn judge<S: Storage>(
         at = read_record(storage, superblock, &at)?;
     }
     Ok(())
+}
+
+/// The meta blob of a generation.
+pub(crate) fn read_meta<S: Storage>(storage: &S, record: &Record) -> Result<Meta, Error> {
+    let blob = read_blob(storage, &record.meta, record.end())?;
+    let meta = codec::decode_meta(&blob, record.meta.offset)?;
+    if meta.size != record.size {
+        return Err(corrupt("meta and root record differ in size", record.meta.offset));
+    }
+    Ok(meta)
 }
 
 /// Hashes a segment in pieces.

@@ -4,7 +4,7 @@
 //! root record, and each of those has a checksum; the index is walked besides, because bytes that
 //! are as they were written can still be wrong together.
 
-use super::open::{check_segment, read_record};
+use super::open::{Trust, check_segment, judge, read_record};
 use super::tree::{View, read_blob, read_bytes};
 use crate::cells::{self, Cell, ZERO_CELL};
 use crate::codec;
@@ -73,30 +73,37 @@ impl Found {
     }
 }
 
+/// Both slots count, or were never written. One that does not was damaged, or torn by a crash in
+/// the middle of a commit; the next commit takes its place.
 fn slots<S: Storage>(storage: &S, superblock: &Superblock, found: &mut Found) {
     for slot in 0..2 {
         let at = superblock.slot(slot);
         let mut bytes = vec![0; superblock.slot_len as usize];
         if let Err(err) = storage.read_at(at, &mut bytes) {
             found.error(&err.into(), at);
-            continue;
-        }
-        if bytes.iter().all(|byte| *byte == 0) {
-            continue;
-        }
-        match Record::parse(&bytes, at, superblock) {
-            Ok(record) => {
-                let (head, rest) = bytes[RECORD_LEN..].split_at(index(record.head_len));
-                if !head.is_empty() && hash::checksum(head) != record.head_checksum {
-                    found.problem("head checksum", at + RECORD_LEN as u64);
-                }
-                if rest.iter().any(|byte| *byte != 0) {
-                    found.problem("bytes behind the head of a slot", at);
-                }
-            }
-            Err(err) => found.error(&err, at),
+        } else if bytes.iter().any(|byte| *byte != 0)
+            && let Err(err) = slot_counts(storage, superblock, at, &bytes)
+        {
+            found.problem(format!("root slot {slot} does not count: {err}"), at);
         }
     }
+}
+
+fn slot_counts<S: Storage>(
+    storage: &S,
+    superblock: &Superblock,
+    at: u64,
+    bytes: &[u8],
+) -> Result<(), Error> {
+    let Some((head, rest)) = bytes.split_first_chunk::<RECORD_LEN>() else {
+        return Err(corrupt("slot is cut", at));
+    };
+    let record = Record::parse(head, at, superblock)?;
+    judge(storage, superblock, (at, &record), head, Trust::Nothing)?;
+    if rest.iter().skip(index(record.head_len)).any(|byte| *byte != 0) {
+        return Err(corrupt("bytes behind the head of a slot", at));
+    }
+    Ok(())
 }
 
 fn generations<S: Storage>(s: &S, superblock: &Superblock, record: &Record, found: &mut Found) {

@@ -15,8 +15,8 @@ use crate::error::Error;
 use crate::geometry::{NODE_CELLS, TILE_SHIFT};
 use crate::hash::{self, checksum};
 use crate::layout::{
-    CHANGED_LEVELS, ENTRY_HASHED, ENTRY_ZERO, Entry, Node, Pointer, RECORD_LEN, Record,
-    SMALL_SLOT_LEN, Superblock, WRITER_HEADER_LEN, WRITER_MAGIC,
+    CHANGED_LEVELS, ENTRY_HASHED, ENTRY_ZERO, Entry, Node, Pointer, RECORD_LEN, Record, Superblock,
+    WRITER_HEADER_LEN, WRITER_MAGIC,
 };
 use crate::meta::Writer;
 use crate::storage::Storage;
@@ -116,7 +116,8 @@ impl<S: Storage> Editor<S> {
         let superblock = self.superblock(at_ns);
         self.write_writers()?;
         let record = self.record(at_ns, &superblock)?;
-        self.write(record, &superblock)
+        let head = self.head(&record, &superblock)?;
+        self.write(record, &head, &superblock)
     }
 
     fn is_unchanged(&self) -> bool {
@@ -141,7 +142,7 @@ impl<S: Storage> Editor<S> {
         self.superblock.unwrap_or_else(|| {
             let mut seed = codec::encode_meta(&self.meta);
             seed.extend_from_slice(&at_ns.to_le_bytes());
-            Superblock::new(checksum(&seed), SMALL_SLOT_LEN, self.embedded())
+            Superblock::new(checksum(&seed), self.slot_len, self.embedded())
         })
     }
 
@@ -256,7 +257,12 @@ impl<S: Storage> Editor<S> {
     }
 
     /// Writes segment, record and slot.
-    fn write(&mut self, mut record: Record, superblock: &Superblock) -> Result<Committed, Error> {
+    fn write(
+        &mut self,
+        mut record: Record,
+        head: &[u8],
+        superblock: &Superblock,
+    ) -> Result<Committed, Error> {
         let (slot, durable_len) = match &self.base {
             None => (0, 0),
             Some(base) if base.durable => (1 - base.slot, base.record.end()),
@@ -283,6 +289,8 @@ impl<S: Storage> Editor<S> {
             slot = self.base.as_ref().map_or(0, |base| 1 - base.slot);
             tail.clear();
         }
+        record.head_len = head.len() as u64;
+        record.head_checksum = if head.is_empty() { [0; 16] } else { checksum(head) };
         let bytes = record.encode();
         let tail_at = record_offset - tail.len() as u64;
         tail.extend_from_slice(&bytes);
@@ -290,8 +298,18 @@ impl<S: Storage> Editor<S> {
             self.storage.write_at(0, &superblock.encode())?;
         }
         self.storage.write_at(tail_at, &tail)?;
-        self.storage.write_at(superblock.slot(slot), &bytes)?;
+        self.storage.write_at(superblock.slot(slot), &slot_bytes(bytes, head, superblock))?;
         Ok(self.committed(record, superblock, slot, synced))
+    }
+
+    /// What the slot holds behind the record: the meta blob and as much of the root node as fits.
+    fn head(&self, record: &Record, superblock: &Superblock) -> Result<Vec<u8>, Error> {
+        if superblock.slot_len as usize == RECORD_LEN {
+            return Ok(Vec::new());
+        }
+        let meta = codec::encode_meta(&self.meta);
+        let root = self.index.encoded_root(&self.storage, &self.log)?;
+        Ok(head(superblock, record, meta, &root))
     }
 
     /// The commit is done: it is what the next edit starts from.
@@ -326,6 +344,32 @@ impl<S: Storage> Editor<S> {
         self.base = Some(Base { meta: self.meta.clone(), record, slot, durable: false, protected });
         outcome
     }
+}
+
+/// The meta blob, and the root node without its lowest level, as far as the slot has room; nothing
+/// where it has none for the meta blob.
+pub(super) fn head(
+    superblock: &Superblock,
+    record: &Record,
+    meta: Vec<u8>,
+    root: &[u8],
+) -> Vec<u8> {
+    let room = superblock.slot_len as usize - RECORD_LEN;
+    if room < meta.len() {
+        return Vec::new();
+    }
+    let mut head = meta;
+    let wanted = root.len().min(super::overview_len(record.size, record.height.max(1)));
+    let n = wanted.min(room - head.len());
+    head.extend_from_slice(&root[..n]);
+    head
+}
+
+/// A slot from end to end.
+pub(super) fn slot_bytes(mut record: Vec<u8>, head: &[u8], superblock: &Superblock) -> Vec<u8> {
+    record.extend_from_slice(head);
+    record.resize(superblock.slot_len as usize, 0);
+    record
 }
 
 /// Whether an encoded blob says nothing: no annotation, or a count of zero.

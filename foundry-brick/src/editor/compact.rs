@@ -6,6 +6,7 @@
 use super::log::Log;
 use super::{Editor, commit};
 use crate::brick::{View, read_blob, read_bytes};
+use crate::codec;
 use crate::error::Error;
 use crate::geometry::{FANOUT_SHIFT, tile_len};
 use crate::hash::checksum;
@@ -24,12 +25,23 @@ impl<S: Storage> Editor<S> {
         let from = self.superblock.ok_or(Error::NoGeneration)?;
         let mut seed = from.epoch.to_vec();
         seed.extend_from_slice(&base.record.generation.to_le_bytes());
-        let superblock = Superblock { epoch: checksum(&seed), ..from };
+        let meta_len = super::index(base.record.meta.length);
+        let slot_len = super::slot_len(meta_len, base.record.size);
+        let superblock = Superblock::new(checksum(&seed), slot_len, from.embedded);
         let view = View { storage: &self.storage, record: &base.record };
         let log = Log::new(u64::from(superblock.data_start));
-        let mut copy = Copy { view, to, log, embedded: from.embedded, writers: BTreeMap::new() };
+        let mut copy = Copy {
+            view,
+            to,
+            log,
+            embedded: from.embedded,
+            writers: BTreeMap::new(),
+            root: Vec::new(),
+        };
         let record = copy.record(&superblock)?;
-        copy.finish(record, &superblock)
+        let meta = codec::encode_meta(&base.meta);
+        let head = commit::head(&superblock, &record, meta, &copy.root);
+        copy.finish(record, &head, &superblock)
     }
 }
 
@@ -40,6 +52,8 @@ struct Copy<'a, S, T> {
     embedded: bool,
     /// Where each writer blob went.
     writers: BTreeMap<u64, u64>,
+    /// The node written last: in the end the root.
+    root: Vec<u8>,
 }
 
 impl<S: Storage, T: Storage> Copy<'_, S, T> {
@@ -67,19 +81,26 @@ impl<S: Storage, T: Storage> Copy<'_, S, T> {
         })
     }
 
-    fn finish(mut self, mut record: Record, superblock: &Superblock) -> Result<(), Error> {
+    fn finish(
+        mut self,
+        mut record: Record,
+        head: &[u8],
+        superblock: &Superblock,
+    ) -> Result<(), Error> {
         let at = self.log.flushed();
         let (record_offset, segment_checksum, tail) = self.log.seal();
         record.record_offset = record_offset;
         record.durable_len = record_offset;
         record.segment_checksum = segment_checksum;
         record.live_len = record_offset + RECORD_LEN as u64;
+        record.head_len = head.len() as u64;
+        record.head_checksum = if head.is_empty() { [0; 16] } else { checksum(head) };
         let bytes = record.encode();
+        let slot = commit::slot_bytes(bytes.clone(), head, superblock);
         self.to.write_at(0, &superblock.encode())?;
         self.to.write_at(at, &tail)?;
         self.to.write_at(record_offset, &bytes)?;
-        self.to.write_at(superblock.slot(0), &bytes)?;
-        // The second slot is there, and says nothing.
+        self.to.write_at(superblock.slot(0), &slot)?;
         self.to.sync()?;
         Ok(())
     }
@@ -107,7 +128,8 @@ impl<S: Storage, T: Storage> Copy<'_, S, T> {
         for (child, entry) in (number << FANOUT_SHIFT..).zip(&mut node.entries) {
             *entry = self.node(entry, height - 1, child)?;
         }
-        let blob = self.log.blob(&mut self.to, &node.encode())?;
+        self.root = node.encode();
+        let blob = self.log.blob(&mut self.to, &self.root)?;
         copy.offset = blob.offset;
         copy.checksum = blob.checksum;
         Ok(copy)

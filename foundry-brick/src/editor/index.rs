@@ -119,15 +119,16 @@ impl Index {
         height: u32,
         node: u64,
     ) -> Result<Node, Error> {
-        let len = entry.length as usize;
-        if NODE_MAX_LEN < len {
-            return Err(corrupt("node is too long", entry.offset));
-        }
-        if let Some(bytes) = log.pending(entry.offset).and_then(|bytes| bytes.get(..len)) {
-            return Node::parse(bytes, entry, self.size, height, node);
-        }
-        let bytes = read_bytes(storage, entry.offset, len as u64, log.end())?;
+        let bytes = encoded(storage, log, entry)?;
         Node::parse(&bytes, entry, self.size, height, node)
+    }
+
+    /// The root node's bytes; none where the content is zero or one tile.
+    pub(super) fn encoded_root<S: Storage>(&self, s: &S, log: &Log) -> Result<Vec<u8>, Error> {
+        if self.height == 0 || self.root.is_zero() {
+            return Ok(Vec::new());
+        }
+        encoded(s, log, &self.root)
     }
 
     /// Puts `entry` in the place of a child and `above` (the cells above the child's own) where
@@ -509,6 +510,18 @@ impl Index {
         let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         let (offset, checksum) = (blob.offset, blob.checksum);
         Ok(Entry { offset, length, checksum, generation, ..Entry::default() })
+    }
+}
+
+/// A node's bytes, from the storage or from what was not yet written to it.
+fn encoded<S: Storage>(storage: &S, log: &Log, entry: &Entry) -> Result<Vec<u8>, Error> {
+    let len = entry.length as usize;
+    if NODE_MAX_LEN < len {
+        return Err(corrupt("node is too long", entry.offset));
+    }
+    match log.pending(entry.offset).and_then(|bytes| bytes.get(..len)) {
+        Some(bytes) => Ok(bytes.to_vec()),
+        None => read_bytes(storage, entry.offset, len as u64, log.end()),
     }
 }
 

@@ -38,7 +38,7 @@ pub const NODE_HEADER_LEN: usize = total(NODE);
 /// The longest node.
 pub const NODE_MAX_LEN: usize =
     NODE_HEADER_LEN + FANOUT * ENTRY_LEN + 4 * (NODE_CELLS[0] + NODE_CELLS[1] + NODE_CELLS[2]);
-/// What follows the cells of tile 0: the hash that its bytes have by themselves.
+/// What follows the cells of tile 0, where its hash is known: the hash its bytes have by themselves.
 pub const ALONE_LEN: usize = size_of::<Hash>();
 
 /// How a parent knows a child.
@@ -147,7 +147,8 @@ impl Node {
         for entry in &self.entries {
             entry.encode_into(&mut out);
         }
-        for level in &self.cells {
+        // Highest first, so that the first bytes of the root node are an overview.
+        for level in self.cells.iter().rev() {
             out.extend_from_slice(level.as_flattened());
         }
         out.extend_from_slice(self.alone.as_ref().map_or(&[], |hash| &hash[..]));
@@ -177,10 +178,14 @@ impl Node {
         if magic != NODE_MAGIC || own_height != height || own_node != node {
             return bad("node is not the one its parent names");
         }
+        let hashed = entry.hash().is_some();
         let n_entries = if height == 0 { 0 } else { node_children(size, height, node) };
         let n_cells = node_cells(size, height, node);
         let rest = take.rest();
-        let n_alone = if height == 0 && node == 0 { ALONE_LEN } else { 0 };
+        let n_alone = match (height, node, hashed) {
+            (0, 0, true) => ALONE_LEN,
+            _ => 0,
+        };
         let want = n_entries * ENTRY_LEN + 4 * n_cells.iter().sum::<usize>() + n_alone;
         if (counts.0 as usize, counts.1 as usize) != (n_entries, n_cells[0]) || rest.len() != want {
             return bad("node does not have the children its artifact's size calls for");
@@ -193,8 +198,8 @@ impl Node {
         let (cells, alone) = rest.split_at(rest.len() - n_alone);
         let alone = alone.try_into().ok();
         let cells = cells.as_chunks::<4>().0;
-        let (low, cells) = cells.split_at(n_cells[0]);
-        let (middle, high) = cells.split_at(n_cells[1]);
+        let (high, cells) = cells.split_at(n_cells[2]);
+        let (middle, low) = cells.split_at(n_cells[1]);
         let cells = [low.to_vec(), middle.to_vec(), high.to_vec()];
         Ok(Self { height, node, entries, cells, payload, alone })
     }

@@ -16,6 +16,8 @@ pub const WRITER_MAGIC: [u8; 4] = *b"WRIT";
 pub const VERSION: u32 = 2;
 /// Length of a root slot that holds the root record alone.
 pub const SMALL_SLOT_LEN: u32 = 512;
+/// Length of the longest root slot that is written: superblock and two slots are 16 KiB.
+pub const LARGE_SLOT_LEN: u32 = 7936;
 /// Levels whose changed tiles a root record counts, from level 0.
 pub const CHANGED_LEVELS: usize = 20;
 /// Record flag: the hash of the content is known.
