@@ -31,10 +31,22 @@ impl File {
         std::str::from_utf8(&self.bytes).unwrap_or_else(|_| panic!("{}: not UTF-8", self.path))
     }
 
-    /// Numbered lines, with comments of the `//` kind cut off: what the compiler acts on.
+    /// Whether the file is nothing but tests, which may touch the world where their subject may not.
+    fn is_tests(&self) -> bool {
+        self.path.ends_with("/tests.rs") || self.path.contains("/tests/")
+    }
+
+    /// Numbered lines, with comments of the `//` kind cut off, up to a module of tests at the end:
+    /// what the compiler acts on.
     fn code(&self) -> impl Iterator<Item = (usize, &str)> {
-        self.text()
-            .lines()
+        let lines: Vec<&str> = self.text().lines().collect();
+        let tests = lines
+            .windows(2)
+            .position(|pair| pair[0] == "#[cfg(test)]" && pair[1].ends_with('{'))
+            .unwrap_or(lines.len());
+        lines
+            .into_iter()
+            .take(tests)
             .enumerate()
             .map(|(i, line)| (i + 1, line.split_once("//").map_or(line, |(code, _)| code)))
     }
