@@ -147,8 +147,10 @@ pub struct FileState {
     pub generation: u32,
     /// Process that wrote last, 0 for nobody yet.
     pub last_writer: u32,
+    /// Where the last write at a file position ended; the size when the slot was made.
+    pub position: u64,
     /// Zero.
-    pub reserved: [u64; 4],
+    pub reserved: [u64; 3],
 }
 
 /// Bits of [`FileState::flags`], beside the summary.
@@ -225,8 +227,8 @@ pub mod global {
     pub const WHOLE_UNSURE: usize = 5;
     /// Changes by the daemon itself, ignored.
     pub const OWN: usize = 6;
-    /// Kernel memory that could not be read: a probe gave up.
-    pub const UNREADABLE: usize = 7;
+    /// `io_submit` calls with more requests than are looked at.
+    pub const LONG_SUBMIT: usize = 7;
     /// Words in the array.
     pub const COUNT: usize = 512;
 }
@@ -283,6 +285,10 @@ pub mod syscall {
     pub const ATTR: u8 = 16;
     /// pwritev2(fd, iov, count, low, high, flags).
     pub const PWRITEV2: u8 = 17;
+    /// In the table of 32-bit calls: changes the file behind the descriptor in argument 0.
+    pub const WHOLE0: u8 = 18;
+    /// The same for the descriptor in argument 2.
+    pub const WHOLE2: u8 = 19;
     /// Size of the table; a power of two.
     pub const COUNT: usize = 512;
 }
@@ -346,6 +352,8 @@ pub mod field {
         INODE_INO,
         /// `inode.i_generation`
         INODE_GENERATION,
+        /// `inode.i_size`
+        INODE_SIZE,
         /// `super_block.s_dev`
         SB_DEV,
         /// `address_space.host`
@@ -356,6 +364,8 @@ pub mod field {
         KIOCB_FILE,
         /// `kiocb.ki_pos`
         KIOCB_POS,
+        /// `kiocb.ki_flags`
+        KIOCB_FLAGS,
         /// `iov_iter.count`
         ITER_COUNT,
         /// `dentry.d_parent`
@@ -364,12 +374,8 @@ pub mod field {
         DENTRY_INODE,
         /// `dentry.d_name.name`
         DENTRY_NAME,
-        /// `dentry.d_name.len`
-        DENTRY_NAME_LEN,
         /// `renamedata.old_dentry`
         RENAME_OLD,
-        /// `renamedata.new_dentry`
-        RENAME_NEW,
         /// `iattr.ia_valid`
         IATTR_VALID,
         /// `iattr.ia_size`
@@ -400,6 +406,8 @@ pub mod field {
         CQE_RES,
         /// `iomap_dio.iocb`
         DIO_KIOCB,
+        /// `iomap_dio.size`
+        DIO_SIZE,
         /// `pt_regs.orig_ax`
         REGS_NUMBER,
         /// `pt_regs.di`
@@ -414,6 +422,10 @@ pub mod field {
         REGS_ARG4,
         /// `pt_regs.r9`
         REGS_ARG5,
+        /// `pt_regs.bx`
+        COMPAT_ARG0,
+        /// `pt_regs.cx`
+        COMPAT_ARG1,
     }
 }
 
@@ -448,7 +460,7 @@ const _: () = {
     assert!(size_of::<ExecRecord>() == 328 && offset_of!(ExecRecord, filename) == 72);
     assert!(size_of::<FileState>() == 64 && offset_of!(FileState, geometry) == 8);
     assert!(offset_of!(FileState, flags) == 16 && offset_of!(FileState, generation) == 24);
-    assert!(offset_of!(FileState, last_writer) == 28);
+    assert!(offset_of!(FileState, last_writer) == 28 && offset_of!(FileState, position) == 32);
 };
 
 /// Bytes that are not a record.

@@ -17,6 +17,10 @@ static SETTINGS: [u32; setting::COUNT] = [0; setting::COUNT];
 #[unsafe(no_mangle)]
 static SYSCALLS: [u8; syscall::COUNT] = [0; syscall::COUNT];
 
+/// The same for the calls of 32-bit programs.
+#[unsafe(no_mangle)]
+static SYSCALLS32: [u8; syscall::COUNT] = [0; syscall::COUNT];
+
 /// Offset of a field, or `field::ABSENT`.
 #[inline(always)]
 pub fn offset(index: usize) -> u32 {
@@ -32,13 +36,16 @@ pub fn setting(index: usize) -> u32 {
     unsafe { core::ptr::read_volatile(&SETTINGS[index]) }
 }
 
-/// The class of a system call, by its number.
+/// The class of a system call by its number: of 64-bit programs, and of 32-bit ones.
 #[inline(always)]
-pub fn class_of(number: u64) -> u8 {
-    if number >= syscall::COUNT as u64 {
-        return syscall::NONE;
+pub fn classes_of(number: u64) -> (u8, u8) {
+    let index = number as usize;
+    if index >= syscall::COUNT {
+        return (syscall::NONE, syscall::NONE);
     }
-    let index = (number as usize) & (syscall::COUNT - 1);
-    // SAFETY: as above; the index is masked to the table.
-    unsafe { core::ptr::read_volatile(SYSCALLS.as_ptr().add(index)) }
+    // SAFETY: as above; the index is inside the table.
+    let wide = unsafe { core::ptr::read_volatile(SYSCALLS.as_ptr().add(index)) };
+    // SAFETY: as above.
+    let narrow = unsafe { core::ptr::read_volatile(SYSCALLS32.as_ptr().add(index)) };
+    (wide, narrow)
 }

@@ -1,6 +1,8 @@
 //! Dirty state: sets the bits of a range and says when the doorbell has to ring.
 //!
 //! Knows: `FileState`, words, atomics. Must never know: which probe called.
+//! The functions that every probe calls are subprograms of their own, so that the large probes stay
+//! within the kernel's limits.
 //! Keeps: fine bits first, then the summary; user space clears the summary first, then the fine
 //! bits. So a set bit is always found, and a range that does not fit becomes the whole artifact.
 
@@ -15,6 +17,7 @@ struct Slot {
     file: *mut FileState,
     summary: Word,
     flags: Word,
+    position: Word,
 }
 
 impl Slot {
@@ -25,7 +28,9 @@ impl Slot {
         let summary = unsafe { Word::new(&raw mut (*file).summary) };
         // SAFETY: as above.
         let flags = unsafe { Word::new(&raw mut (*file).flags) };
-        Some(Self { file, summary, flags })
+        // SAFETY: as above.
+        let position = unsafe { Word::new(&raw mut (*file).position) };
+        Some(Self { file, summary, flags, position })
     }
 
     #[inline(always)]
@@ -66,15 +71,50 @@ fn bits(from: u64, to: u64) -> u64 {
     (u64::MAX << (from & 63)) & (u64::MAX >> (63 - (to & 63)))
 }
 
-/// Every byte may have changed, because the range is not known.
+/// A directory whose names did not fit the ring: user space lists it again.
 #[inline(always)]
+pub fn mark_directory(slot: u32) {
+    if let Some(file) = Slot::at(slot) {
+        file.summary.fetch_or(1);
+    }
+}
+
+/// `len` bytes were written at a file position, which is `end` now. Where it is shared, somebody
+/// else may have moved it since, so the range is stretched to what cannot be missed.
+#[inline(never)]
+pub fn mark_position(slot: u32, len: u64, end: u64, shared: bool) {
+    let Some(file) = Slot::at(slot) else { return };
+    let before = file.position.load();
+    file.position.store(end);
+    let Some(start) = end.checked_sub(len) else { return mark_whole(slot) };
+    if !shared {
+        mark(slot, start, end);
+    } else if start >= before {
+        // Whoever wrote between the last end and this one wrote in here.
+        mark(slot, before, end);
+    } else {
+        mark_whole(slot);
+    }
+}
+
+/// The file was cut or extended to `len` bytes.
+#[inline(never)]
+pub fn mark_from(slot: u32, len: u64) {
+    if let Some(file) = Slot::at(slot) {
+        file.position.store(len);
+    }
+    mark(slot, len, u64::MAX);
+}
+
+/// Every byte may have changed, because the range is not known.
+#[inline(never)]
 pub fn mark_whole(slot: u32) {
     count(global::WHOLE_UNSURE);
     mark(slot, 0, u64::MAX);
 }
 
 /// Bytes `[start, end)` may have changed.
-#[inline(always)]
+#[inline(never)]
 pub fn mark(slot: u32, start: u64, end: u64) {
     if end <= start {
         return;
@@ -132,6 +172,6 @@ fn ring_if_needed(file: &Slot, slot: u32, summary: u64, start: u64, end: u64) {
     let before = file.summary.fetch_or(summary);
     let other = file.changes_hands();
     if before == 0 || other {
-        emit::dirty(slot, file.generation(), start, end, before);
+        emit::doorbell(slot, file.generation(), start, end, before);
     }
 }

@@ -5,14 +5,16 @@
 //! every dirty state; nothing is lost silently (invariant 3).
 
 use crate::atomic::Word;
-use crate::kernel;
-use crate::maps::{BELL, GLOBAL};
+use crate::dirty;
+use crate::kernel::{self, Pointer};
+use crate::maps::{BELL, GLOBAL, LIFE};
 use aya_ebpf::helpers::{
     bpf_get_current_cgroup_id, bpf_get_current_comm, bpf_get_current_pid_tgid,
     bpf_get_current_uid_gid, bpf_ktime_get_ns,
 };
+use aya_ebpf::maps::ring_buf::RingBufEntry;
 use foundry_common::abi::{
-    COMM_BYTES, DirtyRecord, Header, global, kind,
+    COMM_BYTES, DirtyRecord, ExecRecord, Header, NameRecord, SlotRecord, global, kind,
 };
 
 /// Adds one to a counter (of `abi::global`).
@@ -56,13 +58,95 @@ fn header(kind: u16, len: usize) -> Header {
 
 /// The doorbell.
 #[inline(always)]
-pub fn dirty(slot: u32, generation: u32, start: u64, end: u64, before: u64) {
-    let Some(mut entry) = BELL.reserve::<DirtyRecord>(0) else {
-        raise_scan();
-        count(global::LOST_BELLS);
-        return;
-    };
+pub fn doorbell(slot: u32, generation: u32, start: u64, end: u64, before: u64) {
+    let Some(mut entry) = bell::<DirtyRecord>(global::LOST_BELLS) else { return };
     let header = header(kind::DIRTY, size_of::<DirtyRecord>());
     entry.write(DirtyRecord { header, slot, generation, start, end, before });
+    entry.submit(0);
+}
+
+/// Room on the ring of doorbells. Where there is none, user space is told to look at every slot,
+/// whose state the caller has set; and because it may have emptied the ring before it could see
+/// that, the ring is tried again: either there is room now, or it is read after the flag was raised.
+#[inline(always)]
+fn bell<T>(counter: usize) -> Option<RingBufEntry<T>> {
+    if let Some(entry) = BELL.reserve::<T>(0) {
+        return Some(entry);
+    }
+    raise_scan();
+    count(counter);
+    BELL.reserve::<T>(0)
+}
+
+/// Something about one slot that needs no more than its number.
+#[inline(never)]
+pub fn slot(kind: u16, slot: u32, generation: u32) {
+    let Some(mut entry) = bell::<SlotRecord>(global::LOST_NAMES) else { return };
+    let header = header(kind, size_of::<SlotRecord>());
+    entry.write(SlotRecord { header, slot, generation, flags: 0, reserved: 0 });
+    entry.submit(0);
+}
+
+/// A mapping.
+#[inline(never)]
+pub fn mapping(slot: u32, generation: u32, flags: u32) {
+    let Some(mut entry) = LIFE.reserve::<SlotRecord>(0) else {
+        return count(global::LOST_LIFE);
+    };
+    let header = header(kind::MMAP, size_of::<SlotRecord>());
+    entry.write(SlotRecord { header, slot, generation, flags, reserved: 0 });
+    entry.submit(0);
+}
+
+/// An entry of the directory in `slot`. If it does not fit, the directory is listed again.
+#[inline(never)]
+pub fn name(slot: u32, generation: u32, name: Pointer) {
+    let mut entry = BELL.reserve::<NameRecord>(0);
+    if entry.is_none() {
+        dirty::mark_directory(slot);
+        entry = bell::<NameRecord>(global::LOST_NAMES);
+    }
+    let Some(mut entry) = entry else { return };
+    let record: *mut NameRecord = entry.as_mut_ptr();
+    let header = header(kind::NAME, size_of::<NameRecord>());
+    // SAFETY: the reserved bytes are a record's, and every field is written before it is submitted.
+    let len = unsafe {
+        (&raw mut (*record).header).write(header);
+        (&raw mut (*record).slot).write(slot);
+        (&raw mut (*record).generation).write(generation);
+        (&raw mut (*record).reserved).write(0);
+        kernel::string(name, &raw mut (*record).name).unwrap_or(0)
+    };
+    // SAFETY: as above.
+    unsafe { (&raw mut (*record).name_len).write(len) };
+    // A name that could not be read is sent as an empty one, and user space lists the directory.
+    entry.submit(0);
+}
+
+/// A program starts; `filename` is what exec was given.
+#[inline(always)]
+pub fn exec(filename: Pointer) {
+    let Some(mut entry) = LIFE.reserve::<ExecRecord>(0) else {
+        return count(global::LOST_LIFE);
+    };
+    let record: *mut ExecRecord = entry.as_mut_ptr();
+    let header = header(kind::EXEC, size_of::<ExecRecord>());
+    // SAFETY: the reserved bytes are a record's, and every field is written before it is read.
+    unsafe {
+        (&raw mut (*record).header).write(header);
+        (&raw mut (*record).reserved).write(0);
+        let len = kernel::string(filename, &raw mut (*record).filename).unwrap_or(0);
+        (&raw mut (*record).name_len).write(len);
+    }
+    entry.submit(0);
+}
+
+/// A process ends.
+#[inline(always)]
+pub fn exit() {
+    let Some(mut entry) = LIFE.reserve::<Header>(0) else {
+        return count(global::LOST_LIFE);
+    };
+    entry.write(header(kind::EXIT, size_of::<Header>()));
     entry.submit(0);
 }

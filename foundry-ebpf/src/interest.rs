@@ -10,28 +10,47 @@ use crate::maps::INTEREST;
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use foundry_common::abi::{global, setting as set};
 
-/// The slot of an inode, if it is tracked and somebody else is at work.
+/// The slot of an inode, if it is tracked and the current thread, which changes it, is not ours.
 #[inline(always)]
 pub fn slot_of(inode: Pointer) -> Option<u32> {
-    let key = kernel::key_of(inode)?;
-    slot_of_key(&key)
+    found(look_up(inode, false))
 }
 
-/// The same for a key that is known already.
+/// The slot of an inode, where the current thread may have nothing to do with the change.
 #[inline(always)]
-pub fn slot_of_key(key: &[u64; 2]) -> Option<u32> {
+pub fn slot_for_anybody(inode: Pointer) -> Option<u32> {
+    found(look_up(inode, true))
+}
+
+const NONE: u64 = u64::MAX;
+
+#[inline(always)]
+fn found(slot: u64) -> Option<u32> {
+    (slot != NONE).then_some(slot as u32)
+}
+
+/// The slot, or [`NONE`]: a subprogram returns one register.
+#[inline(never)]
+fn look_up(inode: Pointer, anybody: bool) -> u64 {
+    let Some(key) = kernel::key_of(inode) else { return NONE };
     // SAFETY: the value is one aligned integer; a torn read is impossible, and a slot that was
     // freed meanwhile is not given to another inode before a grace period has passed.
-    let slot = unsafe { INTEREST.get(key) }.copied()?;
-    if own() {
+    let Some(slot) = unsafe { INTEREST.get(&key) }.copied() else { return NONE };
+    if !anybody && own() {
         count(global::OWN);
-        return None;
+        return NONE;
     }
-    Some(slot)
+    u64::from(slot)
+}
+
+/// The slot of the inode of an open file.
+#[inline(always)]
+pub fn slot_of_file(file: Pointer) -> Option<u32> {
+    slot_of(kernel::inode_of(file)?)
 }
 
 /// Whether the current thread belongs to the daemon.
 #[inline(always)]
-fn own() -> bool {
+pub fn own() -> bool {
     (bpf_get_current_pid_tgid() >> 32) as u32 == setting(set::OWN_PID)
 }

@@ -7,10 +7,11 @@
 
 use crate::config::{offset, setting};
 use aya_ebpf::helpers::{
-    bpf_get_current_task, bpf_probe_read_kernel, bpf_probe_read_kernel_str_bytes,
-    bpf_probe_read_user,
+    bpf_get_current_task, bpf_probe_read_kernel, bpf_probe_read_user,
+    generated::bpf_probe_read_kernel_str,
 };
-use foundry_common::abi::{field, inode_key, setting as set};
+use core::ffi::c_void;
+use foundry_common::abi::{NAME_BYTES, field, inode_key, setting as set};
 
 /// An address in kernel memory that is not null.
 #[derive(Clone, Copy)]
@@ -62,9 +63,12 @@ pub fn user<T: Copy>(address: u64) -> Option<T> {
 
 /// Copies a string into `target` and returns its length without the NUL.
 #[inline(always)]
-pub fn string(source: Pointer, target: &mut [u8]) -> Option<usize> {
-    // SAFETY: the helper copies at most `target.len()` bytes from any address, or fails.
-    unsafe { bpf_probe_read_kernel_str_bytes(source.0 as *const u8, target) }.ok().map(<[u8]>::len)
+pub fn string(source: Pointer, target: *mut [u8; NAME_BYTES]) -> Option<u32> {
+    // SAFETY: the helper writes at most as many bytes as it is told, and reads any address or fails.
+    let len = unsafe {
+        bpf_probe_read_kernel_str(target.cast(), NAME_BYTES as u32, source.0 as *const c_void)
+    };
+    (len > 0).then(|| len as u32 - 1)
 }
 
 /// The current task.
@@ -77,11 +81,22 @@ pub fn task() -> Option<Pointer> {
 /// The open file behind a descriptor of the current task.
 #[inline(always)]
 pub fn file_of(descriptor: u64) -> Option<Pointer> {
+    Pointer::new(file_address(descriptor))
+}
+
+/// As [`file_of`], or 0: a subprogram returns one register.
+#[inline(never)]
+fn file_address(descriptor: u64) -> u64 {
+    find_file(descriptor).unwrap_or(0)
+}
+
+#[inline(always)]
+fn find_file(descriptor: u64) -> Option<u64> {
     let table = task()?.follow(field::TASK_FILES)?.follow(field::FILES_FDT)?;
     if descriptor >= u64::from(table.get::<u32>(field::FDT_MAX_FDS)?) {
         return None;
     }
-    Pointer::new(read(table.get::<u64>(field::FDT_FD)? + descriptor * 8)?)
+    read(table.get::<u64>(field::FDT_FD)? + descriptor * 8)
 }
 
 /// The inode of an open file.
@@ -112,6 +127,55 @@ pub fn writable_mappings(inode: Pointer) -> Option<u64> {
 pub fn executable() -> Option<(u64, u32)> {
     let inode = inode_of(task()?.follow(field::TASK_MM)?.follow(field::MM_EXE_FILE)?)?;
     Some((inode.get(field::INODE_INO)?, inode.follow(field::INODE_SB)?.get(field::SB_DEV)?))
+}
+
+/// Whether somebody else may have moved the position of `file`: another thread that shares the
+/// table of open files, or another process that shares this open file.
+#[inline(always)]
+pub fn position_is_shared(file: Pointer) -> bool {
+    let one_owner = match file.get::<u64>(field::FILE_REF) {
+        Some(references) => references == 0,
+        None => file.get::<u64>(field::FILE_COUNT) == Some(1),
+    };
+    let table = task().and_then(|task| task.follow(field::TASK_FILES));
+    let threads: Option<i32> = table.and_then(|table| table.get(field::FILES_COUNT));
+    !one_owner || threads != Some(1)
+}
+
+/// Whether the inode is a regular file.
+#[inline(always)]
+pub fn is_regular(inode: Pointer) -> bool {
+    inode.get::<u16>(field::INODE_MODE).is_some_and(|mode| mode & 0o170_000 == 0o100_000)
+}
+
+/// The bytes of its file that a folio holds, `[start, end)`.
+#[inline(always)]
+pub fn folio_range(folio: Pointer) -> Option<(u64, u64)> {
+    let index: u64 = folio.get(field::FOLIO_INDEX)?;
+    let flags: u64 = folio.get(field::FOLIO_FLAGS)?;
+    let large = flags & u64::from(setting(set::FOLIO_LARGE_MASK)) != 0;
+    let order = if large { u64::from(folio.get::<u8>(field::FOLIO_ORDER)?) & 31 } else { 0 };
+    let start = index << page_shift();
+    Some((start, start.saturating_add(1 << (u64::from(page_shift()) + order))))
+}
+
+/// Whether the current task runs a system call of a 32-bit program.
+#[inline(always)]
+pub fn is_compat() -> bool {
+    const TS_COMPAT: u32 = 2;
+    task().and_then(|task| task.get::<u32>(field::TASK_STATUS)).is_some_and(|s| s & TS_COMPAT != 0)
+}
+
+/// Whether the current task has no memory of its own: then no system call ends in it.
+#[inline(always)]
+pub fn is_kernel_thread() -> bool {
+    task().is_some_and(|task| task.get::<u64>(field::TASK_MM) == Some(0))
+}
+
+/// The end of a range that may be open.
+#[inline(always)]
+pub fn end_of(start: u64, len: u64) -> u64 {
+    start.saturating_add(len)
 }
 
 /// Bytes of a page, as a shift.

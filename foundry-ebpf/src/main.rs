@@ -19,6 +19,7 @@ mod interest;
 mod kernel;
 mod maps;
 mod probes;
+mod task;
 
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {

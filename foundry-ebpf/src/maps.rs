@@ -43,21 +43,23 @@ pub static BELL: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
 #[map]
 pub static LIFE: RingBuf = RingBuf::with_byte_size(1 << 19, 0);
 
-/// What the running system call of a thread did to a tracked inode: {slot, generation}, start, end.
+/// The bytes that the running system call of a thread changed: slot, start, end. 24 bytes each.
 #[map]
-pub static TASKS: LruHashMap<u32, [u64; 4]> = LruHashMap::with_max_entries(1 << 14, 0);
+pub static TASKS: LruHashMap<u32, [u64; 3]> = LruHashMap::with_max_entries(1 << 14, 0);
 
-/// The name that a rename takes away, kept from its entry to its return: 272 bytes each.
+/// The tracked inode whose change time the running system call of a thread touched: slot.
+#[map]
+pub static TOUCHED: LruHashMap<u32, u32> = LruHashMap::with_max_entries(1 << 14, 0);
+
+/// The name that a rename takes away, kept from its entry to its return: 264 bytes each.
 #[map]
 pub static RENAMES: LruHashMap<u32, Renaming> = LruHashMap::with_max_entries(1 << 10, 0);
 
 /// See [`RENAMES`].
 #[repr(C)]
 pub struct Renaming {
-    /// Key of the directory it leaves.
-    pub dir: [u64; 2],
-    /// Bytes of `name` that count.
-    pub len: u64,
+    /// Slot of the directory that it leaves, times two, plus one if there is a name.
+    pub slot: u64,
     /// The name.
     pub name: [u8; NAME_BYTES],
 }

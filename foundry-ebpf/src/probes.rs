@@ -1,3 +1,9 @@
 //! The probes, one file a family of hooks.
 
+mod change;
+mod mapping;
+mod names;
+mod process;
 mod sysexit;
+mod uring;
+mod write;

@@ -1,4 +1,4 @@
-//! What the records and the shared state promise, held to bytes.
+//! Tests of the records and of geometry.
 
 use super::*;
 

@@ -210,7 +210,7 @@ impl Source for EbpfSource {
         counters.other.insert("doorbells", bells);
         counters.other.insert("range unknown", lost(global::WHOLE_UNSURE));
         counters.other.insert("own changes ignored", lost(global::OWN));
-        counters.other.insert("unreadable", lost(global::UNREADABLE));
+        counters.other.insert("long io_submit calls", lost(global::LONG_SUBMIT));
         counters.other.insert("invalid records", self.drain.invalid());
         counters
     }

@@ -1,4 +1,4 @@
-//! The walker on BTF that is made by hand, and on broken BTF.
+//! Tests of the BTF reader, on blobs made by hand and on the running kernel.
 
 use super::*;
 

@@ -131,6 +131,12 @@ impl Drain {
                         rung.entry(record.slot).or_default().push(record);
                     }
                 }
+                Ok(Record::Name(record, [])) => {
+                    // The kernel could not read the name.
+                    let at = MonotonicNs(record.header.at_ns);
+                    let events = owners(state, &record);
+                    out.extend(events.map(|dir| Event::Relist { dir, deep: false, at }));
+                }
                 Ok(Record::Name(record, name)) => {
                     let actor = self.programs.actor(&record.header);
                     for dir in owners(state, &record) {

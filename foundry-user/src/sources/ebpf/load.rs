@@ -43,10 +43,12 @@ pub(super) fn load(backend: Backend, limits: &Limits) -> Result<Loaded, SourceEr
     let layout =
         Layout::find(&kernel, backend).map_err(|error| unavailable(backend, error.to_string()))?;
     let calls = syscalls::table();
+    let narrow_calls = syscalls::table_of_32_bit();
     let mut ebpf = EbpfLoader::new()
         .override_global("OFFSETS", &layout.offsets[..], true)
         .override_global("SETTINGS", &layout.settings[..], true)
         .override_global("SYSCALLS", &calls[..], true)
+        .override_global("SYSCALLS32", &narrow_calls[..], true)
         .map_max_entries("INTEREST", limits.artifacts)
         .map_max_entries("FILES", limits.artifacts)
         .map_max_entries("BITMAPS", limits.words)

@@ -37,15 +37,63 @@ const fn must(program: &'static str, hook: Hook, sees: &'static str) -> Spec {
     Spec { program, hook, sees, essential: true }
 }
 
-use Hook::Tracepoint as Tp;
+use Hook::{Entry, Exit, Tracepoint as Tp};
 
-const TRACEPOINT: &[Spec] = &[must(
-    "tp_sys_exit",
-    Tp("sys_exit"),
-    "writes, truncations, clones and mappings by system call",
-)];
+const TRACEPOINT: &[Spec] = &[
+    must("tp_sys_exit", Tp("sys_exit"), "changes by system call, and mappings"),
+    must("tp_dirty_folio", Tp("writeback_dirty_folio"), "stores through mappings"),
+    spec("tp_direct", Tp("iomap_dio_complete"), "direct I/O that completes later"),
+    spec("tp_ext4_delayed", Tp("ext4_da_write_end"), "exact ranges on ext4"),
+    spec("tp_ext4", Tp("ext4_write_end"), "exact ranges on ext4 without delayed allocation"),
+    spec(
+        "tp_ext4_journalled",
+        Tp("ext4_journalled_write_end"),
+        "exact ranges on ext4 data=journal",
+    ),
+    spec("tp_xfs", Tp("xfs_file_buffered_write"), "exact ranges on xfs"),
+    spec("tp_ctime_set", Tp("inode_set_ctime_to_ts"), "truncation by path"),
+    spec("tp_ctime_swap", Tp("ctime_ns_xchg"), "truncation by path"),
+    spec("tp_ctime_same", Tp("ctime_xchg_skip"), "truncation by path"),
+    spec("tp_ext4_truncate", Tp("ext4_truncate_enter"), "truncation by path on ext4"),
+    spec("tp_uring", Tp("io_uring_complete"), "changes by io_uring"),
+    spec("tp_uring_submit", Tp("io_uring_submit_req"), "io_uring without completions"),
+    spec("tp_exec", Tp("sched_process_exec"), "programs that start"),
+    spec("tp_exit", Tp("sched_process_exit"), "processes that end"),
+];
 
-const FENTRY: &[Spec] = &[spec("none", Hook::Exit("vfs_fallocate"), "allocation")];
+const FENTRY: &[Spec] = &[
+    spec("fx_write_ext4", Exit("ext4_file_write_iter"), "writes on ext4"),
+    spec("fx_write_xfs", Exit("xfs_file_write_iter"), "writes on xfs"),
+    spec("fx_write_btrfs", Exit("btrfs_file_write_iter"), "writes on btrfs"),
+    spec("fx_write_shmem", Exit("shmem_file_write_iter"), "writes on tmpfs"),
+    must("fx_write_generic", Exit("generic_file_write_iter"), "writes on simpler file systems"),
+    spec("fx_write_overlay", Exit("ovl_write_iter"), "writes on overlay"),
+    spec("fx_write_f2fs", Exit("f2fs_file_write_iter"), "writes on f2fs"),
+    spec("fx_write_fuse", Exit("fuse_file_write_iter"), "writes on FUSE"),
+    spec("fx_write_nfs", Exit("nfs_file_write"), "writes on NFS"),
+    spec("fx_write_ext2", Exit("ext2_file_write_iter"), "writes on ext2"),
+    spec("fe_direct", Entry("iomap_dio_complete"), "direct I/O that completes later"),
+    spec("fx_direct", Exit("iomap_dio_complete"), "direct I/O that completes later"),
+    must("fx_fallocate", Exit("vfs_fallocate"), "allocation, holes, shifted ranges"),
+    must("fx_attributes", Exit("notify_change"), "truncation, owner and mode"),
+    must("fx_clone", Exit("vfs_clone_file_range"), "clones"),
+    must("fx_copy", Exit("vfs_copy_file_range"), "copies inside the kernel"),
+    spec("fx_fault", Exit("fault_dirty_shared_page"), "stores through mappings, by page"),
+    spec("tp_dirty_folio", Tp("writeback_dirty_folio"), "stores through mappings, by folio"),
+    must("fx_mmap", Exit("security_mmap_file"), "mappings"),
+    must("fx_open", Exit("do_filp_open"), "files created"),
+    must("fx_create", Exit("vfs_create"), "files created"),
+    must("fx_mknod", Exit("vfs_mknod"), "special files created"),
+    must("fx_mkdir", Exit("vfs_mkdir"), "directories created"),
+    must("fx_symlink", Exit("vfs_symlink"), "symbolic links created"),
+    must("fx_link", Exit("vfs_link"), "hard links created"),
+    must("fx_unlink", Exit("vfs_unlink"), "files removed"),
+    must("fx_rmdir", Exit("vfs_rmdir"), "directories removed"),
+    must("fe_rename", Entry("vfs_rename"), "the old name of what is renamed"),
+    must("fx_rename", Exit("vfs_rename"), "the new name of what is renamed"),
+    spec("tp_exec", Tp("sched_process_exec"), "programs that start"),
+    spec("tp_exit", Tp("sched_process_exit"), "processes that end"),
+];
 
 /// The probes of a backend.
 #[must_use]

@@ -186,7 +186,7 @@ fn covered(geometry: Geometry) -> u64 {
 /// `None` where the summary alone is enough.
 fn geometry_for(size: u64) -> Option<Geometry> {
     let mut bit_shift = TILE_SHIFT;
-    let mut words = ((size.saturating_mul(2) >> bit_shift) / 64 + 1).next_power_of_two();
+    let mut words = (size.saturating_mul(2) >> bit_shift).div_ceil(64).next_power_of_two();
     while words > u64::from(MAX_WORDS) {
         words /= 2;
         bit_shift += 1;

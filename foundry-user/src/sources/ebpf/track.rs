@@ -63,7 +63,7 @@ impl Tracker for EbpfTracker {
         let slot = match self.shared.claim(&mut state, described.key, artifact, directory) {
             Claimed::Old(slot) => slot,
             Claimed::New(slot) => {
-                self.shared.prepare(&state, slot);
+                self.shared.prepare(&state, slot, size);
                 let inserted = state.interest.insert(described.key, slot, 0);
                 if let Err(error) = inserted {
                     state.slots.release(artifact);
@@ -150,12 +150,11 @@ impl Shared {
         }
     }
 
-    fn prepare(&self, state: &State, slot: u32) {
+    fn prepare(&self, state: &State, slot: u32, size: u64) {
         let Some(held) = state.slots.get(slot) else { return };
         let base = index(slot) * STATE_WORDS;
-        for (nth, value) in
-            [(0, 0), (1, held.geometry.pack()), (2, 0), (3, u64::from(held.generation))]
-        {
+        let values = [0, held.geometry.pack(), 0, u64::from(held.generation), size];
+        for (nth, value) in values.into_iter().enumerate() {
             if let Some(word) = self.files.word(base + nth) {
                 word.store(value, SeqCst);
             }

@@ -1,4 +1,4 @@
-//! Slots are given, kept and given again only when nobody can name their old owner.
+//! Tests of slots and of runs of words.
 
 use super::*;
 
