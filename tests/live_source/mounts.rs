@@ -16,7 +16,7 @@ impl Drop for Place {
         for dir in self.mounted.iter().rev() {
             let gone = rustix::mount::unmount(dir, rustix::mount::UnmountFlags::DETACH);
             if let Err(error) = gone {
-                eprintln!("{}: {error}", dir.display());
+                println!("{}: {error}", dir.display());
             }
         }
     }
@@ -108,7 +108,7 @@ pub(crate) fn all() -> Vec<Place> {
     for (name, place) in wanted {
         match place {
             Some(place) => places.push(place),
-            None => eprintln!("skipped: no {name} can be mounted here"),
+            None => println!("skipped: no {name} can be mounted here"),
         }
     }
     places

@@ -78,7 +78,7 @@ fn act(op: &str, path: &Path, args: &[u64]) {
         "direct" => direct(path, at, len),
         "aio" => aio(path, at, len, OFlags::empty()),
         "aio_direct" => aio(path, at, len, OFlags::DIRECT),
-        "uring" => super::ops::uring(path, at, len),
+        "uring" => uring(path, at, len),
         "shared_position" => shared_position(path, at, len),
         "flood" => {
             let fd = open(path, OFlags::WRONLY);
@@ -87,8 +87,6 @@ fn act(op: &str, path: &Path, args: &[u64]) {
                 rustix::io::pwrite(&fd, &data, at + nth * len).unwrap();
             }
         }
-        "chmod" => rustix::fs::chmod(path, Mode::from_raw_mode(0o600)).unwrap(),
-        "fork_flood" => fork_flood(path, len),
         other => panic!("no such operation: {other}"),
     }
 }
@@ -191,21 +189,8 @@ fn shared_position(path: &Path, at: u64, len: u64) {
     });
 }
 
-/// Many processes write one after another: each of them rings.
-fn fork_flood(path: &Path, processes: u64) {
-    for nth in 0..processes {
-        let status = std::process::Command::new("/bin/dd")
-            .args(["if=/dev/zero", "bs=1", "count=1", "conv=notrunc", "status=none"])
-            .arg(format!("seek={nth}"))
-            .arg(format!("of={}", path.display()))
-            .status()
-            .unwrap();
-        assert!(status.success());
-    }
-}
-
 /// One write through io_uring, its rings mapped by hand.
-pub(crate) fn uring(path: &Path, at: u64, len: u64) {
+fn uring(path: &Path, at: u64, len: u64) {
     const ENTRY: usize = 64;
     let fd = open(path, OFlags::WRONLY);
     let mut params = [0u32; 30];
@@ -228,10 +213,14 @@ pub(crate) fn uring(path: &Path, at: u64, len: u64) {
     entry[3] = len;
     // SAFETY: the first entry of the mapped array; nobody else uses this ring.
     unsafe { entries.as_mut_ptr().cast::<[u64; 8]>().write_volatile(entry) };
-    // SAFETY: index 0 of the array that the kernel described.
-    unsafe { queue.as_mut_ptr().add(sq_array).cast::<u32>().write_volatile(0) };
-    // SAFETY: the tail that the kernel described, aligned.
-    let tail = unsafe { &*queue.as_mut_ptr().add(sq_tail).cast::<std::sync::atomic::AtomicU32>() };
+    // SAFETY: the kernel says that the array begins there, inside the mapping.
+    let array = unsafe { queue.as_mut_ptr().add(sq_array).cast::<u32>() };
+    // SAFETY: an aligned word that nobody else writes.
+    unsafe { array.write_volatile(0) };
+    // SAFETY: as for the array.
+    let tail = unsafe { queue.as_mut_ptr().add(sq_tail).cast::<u32>() };
+    // SAFETY: aligned, and the kernel changes it atomically, too.
+    let tail = unsafe { std::sync::atomic::AtomicU32::from_ptr(tail) };
     tail.store(1, std::sync::atomic::Ordering::Release);
     let none = std::ptr::null::<u8>();
     // SAFETY: submits one request and waits for its completion.

