@@ -2,6 +2,8 @@
 
 // `cfg(test)` is always true here; it is what tells the linter that helpers are tests, too.
 #[cfg(test)]
+mod cli;
+#[cfg(test)]
 mod commands;
 #[cfg(test)]
 mod live;
