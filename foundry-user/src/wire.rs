@@ -4,6 +4,7 @@
 //! Keeps: names are stable, scripts and the map rely on them; the only user of serde_json.
 
 use crate::error::CommandError;
+use crate::stats::Report;
 use foundry_brick::storage::Storage;
 use foundry_brick::{Brick, FactValue, Facts, Kind, Payload, Region, Writer};
 use serde::Serialize;
@@ -166,6 +167,23 @@ pub fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble)]);
     bytes.iter().flat_map(|b| [digit(b >> 4), digit(b & 15)]).collect()
+}
+
+/// What `status --json` says: every number by its name on the top level.
+#[must_use]
+pub fn status(report: &Report) -> Value {
+    let mut out: Map<String, Value> =
+        report.numbers.iter().map(|(name, n)| (name.clone(), (*n).into())).collect();
+    let first = &report.first_fold;
+    for (name, value) in [
+        ("backend", json!(report.backend)),
+        ("roots", json!(report.roots)),
+        ("lost_by_kind", json!(report.lost)),
+        ("first_fold", json!(first)),
+    ] {
+        out.insert(name.to_owned(), value);
+    }
+    out.into()
 }
 
 /// What `verify --json` says.
