@@ -91,10 +91,6 @@ impl Cli {
 /// Everything but the main job.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Return when every change made before the call is in the bricks
-    Sync(Sync),
-    /// Counters of the running daemon: seen, coalesced, lost, resyncs, pending, artifacts, bytes
-    Status(Status),
     /// Fold one file, once, without a daemon
     Fold(Fold),
     /// Write an artifact's bytes back to a file
@@ -329,9 +325,6 @@ mod tests {
         for line in [
             "foundry-user --watch /opt --watch /srv --store /s --backend tracepoint",
             "foundry-user --watch /opt --payload embedded --record f --config c",
-            "foundry-user sync --timeout 5",
-            "foundry-user status --json --store /s",
-            "foundry-user --store /s status",
             "foundry-user fold /bin/ls -o ls.brick --payload reference",
             "foundry-user unfold ls.brick -o ls",
             "foundry-user inspect pid:1 --store /s --json",

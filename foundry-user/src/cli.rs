@@ -15,8 +15,6 @@ mod mapped;
 mod output;
 mod payload;
 mod shell;
-mod status;
-mod sync;
 mod temporary;
 mod text;
 mod thumbnail;
@@ -57,8 +55,6 @@ fn dispatch(cli: Cli) -> Result<Exit, CommandError> {
     }
     let store = Store { named: typed.store, configured: file.store };
     match command {
-        Command::Sync(args) => sync::run(&args, &store),
-        Command::Status(args) => status::run(&args, &store),
         Command::Fold(args) => fold::run(&args),
         Command::Unfold(args) => unfold::run(&args, &store),
         Command::Inspect(args) => inspect::run(&args, &store),

@@ -8,7 +8,6 @@ pub mod binary;
 pub mod cli;
 pub mod clock;
 pub mod config;
-pub mod control;
 pub mod error;
 pub mod event;
 pub mod pipeline;
