@@ -11,6 +11,7 @@ pub mod config;
 pub mod error;
 pub mod event;
 pub mod pipeline;
+pub mod process;
 pub mod sources;
 pub mod stats;
 pub mod store;

@@ -1,0 +1,27 @@
+//! Memory of live processes: who is looked at, what is mapped, which pages are there, where each lies.
+//!
+//! Knows: `/proc`, the kernel's calls about other processes' memory. Must never know: the pipeline, the
+//! store.
+//! Keeps: a process is never stopped; of its memory only statistics leave this room, unless its bytes
+//! were asked for.
+
+pub mod capture;
+pub mod layout;
+pub mod maps;
+pub mod pages;
+pub mod regions;
+pub mod sample;
+mod sys;
+mod target;
+
+pub use capture::{CaptureError, Survey};
+pub use target::{ProcessError, Target, find};
+
+use foundry_brick::parts::Attribute;
+
+const PERMISSIONS: Attribute = Attribute::PERMISSIONS;
+const RESIDENT: Attribute = Attribute::RESIDENT;
+const SWAPPED: Attribute = Attribute::SWAPPED;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,272 @@
+//! Captures of this very process, of a child, and of memory made up for the purpose.
+
+use super::capture::{CaptureError, Survey};
+use super::sample::{Live, Memory, Sampled, page_cell, sample};
+use super::*;
+use foundry_brick::parts::{PAGE_BYTES, PAGE_ORDER, PageRun, Part, Parts, page};
+use foundry_brick::storage::MemStorage;
+use foundry_brick::{Brick, FactValue, Kind, Payload, Region};
+use std::io;
+use std::process::{Child, Command, Stdio};
+
+fn capture(pid: u32, payload: Payload) -> Result<(MemStorage, Sampled), CaptureError> {
+    let survey = Survey::take(&Target::open(pid)?, None)?;
+    let (editor, committed, sampled) =
+        survey.fold(MemStorage::default(), &mut Live(pid), payload, 1)?;
+    assert!(committed.changed);
+    Ok((editor.into_storage(), sampled))
+}
+
+/// A text that no library holds, made at run time so that the program's own image has no copy of it.
+fn marker() -> Vec<u8> {
+    (0..24_u8).map(|i| b'A' + (i * 7 + 3) % 26).chain(*b"-secret").rev().collect()
+}
+
+fn holds(haystack: &[u8], needle: &[u8]) -> bool {
+    haystack.windows(needle.len()).any(|window| window == needle)
+}
+
+#[test]
+fn no_byte_of_memory_reaches_the_brick_unless_asked_for() {
+    let secret = marker();
+    let heap: Vec<u8> = secret.iter().copied().cycle().take(1 << 20).collect();
+    let (brick, sampled) = capture(std::process::id(), Payload::Reference).unwrap();
+    assert!(sampled.pages > 200, "{sampled:?}");
+    assert!(!sampled.denied && !sampled.ended);
+    let bytes = brick.bytes();
+    // Any eight bytes of it would be too many.
+    for window in secret.windows(8) {
+        assert!(!holds(bytes, window), "{}", String::from_utf8_lossy(window));
+    }
+    let brick = Brick::open(brick).unwrap();
+    assert_eq!(brick.verify(), []);
+    assert_eq!(brick.meta().payload, Payload::Reference);
+    assert_eq!(brick.facts().unwrap()["holds_raw_memory"], FactValue::Flag(false));
+    // Else the test would prove nothing: asked for, the bytes are there.
+    let (brick, _) = capture(std::process::id(), Payload::Embedded).unwrap();
+    assert!(holds(brick.bytes(), &secret));
+    let brick = Brick::open(brick).unwrap();
+    assert_eq!(brick.verify(), []);
+    assert_eq!(brick.meta().payload, Payload::Embedded);
+    assert_eq!(brick.facts().unwrap()["holds_raw_memory"], FactValue::Flag(true));
+    assert_eq!(heap.len(), 1 << 20);
+}
+
+#[test]
+fn a_capture_says_what_is_where() {
+    let text: Vec<u8> = b"the quick brown fox. ".iter().copied().cycle().take(64 << 10).collect();
+    let address = text.as_ptr().expose_provenance() as u64;
+    let (brick, _) = capture(std::process::id(), Payload::Reference).unwrap();
+    let brick = Brick::open(brick).unwrap();
+    assert_eq!(brick.meta().kind, Kind::Process);
+    assert_eq!(brick.meta().pid, Some(std::process::id()));
+    let parts = brick.parts().unwrap().unwrap();
+    let inside = |part: &Part| {
+        part.address.is_some_and(|start| (start..start + part.length).contains(&address))
+    };
+    let (place, part) = parts.iter().find(|(_, part)| inside(part)).unwrap();
+    assert_eq!(part.numbers[&PERMISSIONS] & (page::READ | page::WRITE), page::READ | page::WRITE);
+    // A whole page of the text shows as text, exactly as a file of the same bytes would.
+    let aligned = address.next_multiple_of(PAGE_BYTES);
+    let at = parts.run(place).unwrap().start + aligned - part.address.unwrap();
+    let mut cells = Vec::new();
+    brick.cells(3, at / PAGE_BYTES..at / PAGE_BYTES + 1, &mut cells).unwrap();
+    let from = usize::try_from(aligned - address).unwrap();
+    assert_eq!(cells, [page_cell(&text[from..from + 4096])]);
+    assert!(cells[0][2] > 250, "{:?}", cells[0]);
+    let regions = brick.regions().unwrap();
+    let has = |test: &dyn Fn(&Region) -> bool| regions.iter().any(test);
+    assert!(has(&|r| r.kind == "kernel" && r.name.ends_with("[vdso]")));
+    assert!(has(&|r| r.kind == "stack" && r.name.ends_with("[stack]")));
+    assert!(has(&|r| r.kind == "stack" && r.name.starts_with("stack of thread")));
+    let functions = regions.iter().filter(|r| r.kind == "function").count();
+    assert!(functions > 1000, "{functions} functions");
+    let of_libc = |r: &Region| r.kind == "mapped-file" && r.name.contains("libc.so");
+    assert!(has(&of_libc), "{regions:?}");
+    let libc = parts.iter().filter(|(_, part)| {
+        part.link.as_ref().is_some_and(|link| link.path.ends_with(b"libc.so.6"))
+    });
+    let plots: std::collections::BTreeSet<_> = libc.map(|(place, _)| place.plot).collect();
+    assert_eq!(plots.len(), 1, "the segments of a library share a plot");
+}
+
+#[test]
+fn both_ways_to_ask_give_the_same() {
+    let child = Quiet::start();
+    let target = Target::open(child.pid()).unwrap();
+    let asked = target.mappings().unwrap();
+    let read = maps::parse(target.file("maps").unwrap()).unwrap();
+    assert_eq!(asked, read);
+    let detailed = target.mappings_with_details().unwrap();
+    assert_eq!(detailed.len(), read.len());
+    assert!(detailed.iter().all(|mapping| mapping.populated.is_some()));
+    let theirs = procfs::process::Process::new(i32::try_from(child.pid()).unwrap()).unwrap();
+    let theirs: Vec<(u64, u64)> = theirs.maps().unwrap().iter().map(|m| m.address).collect();
+    let ours: Vec<(u64, u64)> = read.iter().map(|m| (m.start, m.end)).collect();
+    assert_eq!(ours, theirs.into_iter().filter(|(start, _)| *start >> 63 == 0).collect::<Vec<_>>());
+    let (mut scan, mut plain) = (target.pages(true).unwrap(), target.pages(false).unwrap());
+    let resident = |runs: &[PageRun]| {
+        let seen = runs.iter().filter(|r| r.state & page::RESIDENT != 0);
+        seen.map(|r| r.count).sum::<u64>()
+    };
+    let mut sum = 0;
+    for mapping in &detailed {
+        let (a, b) = (scan.states(mapping).unwrap(), plain.states(mapping).unwrap());
+        // The kernel's scan knows huge pages without privileges; the rest is the same.
+        let strip = |runs: Vec<PageRun>| -> Vec<u8> {
+            let each = |r: PageRun| (0..r.count).map(move |_| r.state & !page::HUGE);
+            runs.into_iter().flat_map(each).collect()
+        };
+        sum += resident(&a);
+        assert_eq!(strip(a), strip(b), "{mapping:?}");
+    }
+    assert!(sum > 50, "{sum} resident pages");
+}
+
+/// A child that does nothing until it is dropped.
+struct Quiet(Child);
+
+impl Quiet {
+    fn start() -> Self {
+        let mut child = Command::new("cat")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|e| panic!("cat: {e}"));
+        // It has begun to work when it has answered.
+        let line = b"begin\n";
+        io::Write::write_all(child.stdin.as_mut().unwrap(), line).unwrap();
+        io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut [0; 6]).unwrap();
+        Self(child)
+    }
+
+    fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// Ends it, but does not collect it.
+    fn end(&mut self) {
+        drop(self.0.stdin.take());
+        let mut rest = Vec::new();
+        io::Read::read_to_end(self.0.stdout.as_mut().unwrap(), &mut rest).unwrap();
+        let status = rustix::process::waitid(
+            rustix::process::WaitId::Pid(rustix::process::Pid::from_child(&self.0)),
+            rustix::process::WaitIdOptions::EXITED | rustix::process::WaitIdOptions::NOWAIT,
+        );
+        status.unwrap();
+    }
+}
+
+impl Drop for Quiet {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+#[test]
+fn processes_that_cannot_be_captured_are_named() {
+    let mut child = Quiet::start();
+    let early = Target::open(child.pid()).unwrap();
+    assert!(early.is_alive());
+    child.end();
+    assert!(!early.is_alive());
+    let message = Target::open(child.pid()).unwrap_err().to_string();
+    assert!(message.contains("has ended"), "{message}");
+    let message = Survey::take(&early, None).unwrap_err().to_string();
+    assert!(message.contains("has ended"), "{message}");
+    let pid = child.pid();
+    drop(child);
+    let message = Target::open(pid).unwrap_err().to_string();
+    assert!(message.contains(&format!("no process {pid}")), "{message}");
+    let message = early.mappings().unwrap_err().to_string();
+    assert!(message.contains("has ended"), "{message}");
+    // Process 2 is the kernel's, where this is not a container of its own.
+    if std::fs::read("/proc/2/comm").is_ok_and(|comm| comm == b"kthreadd\n") {
+        let message = Target::open(2).unwrap_err().to_string();
+        assert!(message.contains("thread of the kernel"), "{message}");
+    }
+}
+
+/// Memory whose pages are all alike but for those that fail.
+struct Made {
+    fails: fn(u64) -> Option<i32>,
+}
+
+impl Memory for Made {
+    fn read(&mut self, addresses: &[u64], into: &mut [u8]) -> io::Result<usize> {
+        let failure = addresses.iter().position(|address| (self.fails)(*address).is_some());
+        let n = failure.unwrap_or(addresses.len());
+        if n == 0 {
+            let errno = (self.fails)(addresses[0]).unwrap();
+            return Err(io::Error::from_raw_os_error(errno));
+        }
+        into[..n * 4096].fill(0xff);
+        Ok(n)
+    }
+}
+
+fn resident(pages: u64) -> Parts {
+    let mut parts = Parts::new(PAGE_ORDER);
+    let mut part = Part { length: pages * PAGE_BYTES, ..Part::default() };
+    part.address = Some(0x10_0000);
+    part.pages = vec![PageRun { count: pages, state: page::RESIDENT }];
+    parts.add(part).unwrap();
+    parts
+}
+
+fn states(parts: &Parts) -> Vec<(u64, bool)> {
+    let (_, part) = parts.iter().next().unwrap();
+    part.pages.iter().map(|run| (run.count, run.state & page::SAMPLED != 0)).collect()
+}
+
+#[test]
+fn what_cannot_be_read_is_left_out_and_said() {
+    let hole = |address: u64| (address == 0x10_0000 + 300 * 4096).then_some(libc::EFAULT);
+    let mut parts = resident(1000);
+    let (leaves, done) = sample(&mut parts, &mut Made { fails: hole }, None).unwrap();
+    assert_eq!((done.pages, done.unreadable), (999, 1));
+    assert_eq!(states(&parts), [(300, true), (1, false), (699, true)]);
+    assert_eq!(leaves[&0][299], [0, 0, 0, 255]);
+    assert_eq!(leaves[&0][300], foundry_brick::cells::ZERO_CELL);
+
+    let gone = |address: u64| (address >= 0x10_0000 + 300 * 4096).then_some(libc::ESRCH);
+    let mut parts = resident(1000);
+    let (_, done) = sample(&mut parts, &mut Made { fails: gone }, None).unwrap();
+    assert!(done.ended);
+    assert_eq!((done.pages, done.unreadable), (300, 700));
+    assert_eq!(states(&parts), [(300, true), (700, false)]);
+
+    let mut parts = resident(1000);
+    let denied = |_| Some(libc::EPERM);
+    let (_, done) = sample(&mut parts, &mut Made { fails: denied }, None).unwrap();
+    assert!(done.denied);
+    assert_eq!((done.pages, done.unreadable), (0, 1000));
+
+    // A device's memory: not a call for each of its pages.
+    let mut parts = resident(100_000);
+    let device = |_| Some(libc::EFAULT);
+    let (_, done) = sample(&mut parts, &mut Made { fails: device }, None).unwrap();
+    assert_eq!((done.pages, done.unreadable), (0, 100_000));
+    assert_eq!(states(&parts), [(100_000, false)]);
+}
+
+#[test]
+fn names_in_maps_may_be_any_bytes() {
+    let text = b"00400000-00401000 r-xp 00000000 08:01 12 /tmp/a \\012\xff b (deleted)\n\
+        00401000-00402000 rw-s 00001000 00:05 7                          /SYSV\n\
+        7ffe00000000-7ffe00001000 ---p 00000000 00:00 0\n\
+        7ffe00001000-7ffe00002000 rw-p 00000000 00:00 0                  [anon: x]\n\
+        ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0          [vsyscall]\n";
+    let maps = maps::parse(&text[..]).unwrap();
+    assert_eq!(maps.len(), 4);
+    assert_eq!(*maps[0].name, *b"/tmp/a \n\xff b (deleted)");
+    assert_eq!(maps[0].permission_text(), "r-xp");
+    assert_eq!((maps[1].offset, maps[1].device, maps[1].inode), (0x1000, (0, 5), 7));
+    assert_eq!(maps[1].permissions, page::READ | page::WRITE | page::SHARED);
+    assert_eq!(*maps[2].name, *b"");
+    assert_eq!(*maps[3].name, *b"[anon: x]");
+    for bad in [&b"x"[..], b"1-0 r--p 0 0:0 0", b"1-2 r-- 0 0:0 0", b"1-2 r--p 0 0:0 x", b"\xff"] {
+        assert!(maps::parse(bad).is_err(), "{}", String::from_utf8_lossy(bad));
+    }
+}
