@@ -177,3 +177,17 @@ fn a_huge_sparse_file_is_not_read() {
         fs::metadata(&made).unwrap().len()
     );
 }
+#[test]
+fn help_is_there_for_every_command() {
+    for command in ["fold", "unfold", "inspect", "verify", "export", "doctor"] {
+        let said = run(&[command, "--help"]).ok();
+        assert!(said.out.contains("Usage"), "{command}: {}", said.out);
+    }
+    assert!(run(&["--help"]).ok().out.contains("--watch"));
+}
+
+#[test]
+fn the_doctor_answers_anyone() {
+    let json = run(&["doctor", "--json"]).ok().json();
+    assert!(json.is_object(), "{json}");
+}

@@ -27,9 +27,9 @@ pub(crate) fn stages(tally: &mut Tally, skips: &Path) {
         tally.skip("live tests", why);
         return;
     }
-    let tests = match build() {
-        Ok(tests) => tests,
-        Err(why) => return tally.fail("live tests", &why),
+    let (tests, source) = match (build("integration"), build("live_source")) {
+        (Ok(tests), Ok(source)) => (tests, source),
+        (Err(why), _) | (_, Err(why)) => return tally.fail("live tests", &why),
     };
     let backends: Vec<&str> = ["fentry", "tracepoint", "fanotify"]
         .into_iter()
@@ -43,6 +43,14 @@ pub(crate) fn stages(tally: &mut Tally, skips: &Path) {
         .collect();
     if !backends.iter().any(|backend| ["fentry", "tracepoint"].contains(backend)) {
         tally.skip("live tests of the probes", "this kernel loads neither backend (see above)");
+    }
+    for backend in backends.iter().filter(|backend| **backend != "fanotify") {
+        let Some(mut probes) = tools::as_root("env") else { return };
+        probes
+            .args(["FOUNDRY_LIVE=1", &format!("FOUNDRY_BACKEND={backend}")])
+            .arg(variable("FOUNDRY_SKIPS", skips))
+            .arg(&source);
+        tally.stage(&format!("the probes by themselves, {backend}"), 10, &mut probes);
     }
     let mut filters: Vec<String> =
         backends.iter().map(|backend| format!("live::{backend}::")).collect();
@@ -60,10 +68,10 @@ pub(crate) fn stages(tally: &mut Tally, skips: &Path) {
     }
 }
 
-/// Builds the program and the tests, and says where the tests are.
-fn build() -> Result<PathBuf, String> {
+/// Builds the program and the tests of one target, and says where they are.
+pub(crate) fn build(target: &str) -> Result<PathBuf, String> {
     let built = place::cargo()
-        .args(["test", "--locked", "--package", "foundry-user", "--test", "integration"])
+        .args(["test", "--locked", "--package", "foundry-user", "--test", target])
         .args(["--no-run", "--message-format=json"])
         .stderr(Stdio::inherit())
         .output()
