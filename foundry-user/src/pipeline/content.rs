@@ -25,6 +25,9 @@ const MAX_REST_NS: u64 = 2_000_000_000;
 /// Reads that found another inode rest so long before the next try.
 const MISS_REST_NS: u64 = 10_000_000;
 
+/// A brick that could not be committed is not tried again at once: the reason may be here to stay.
+const CORRUPT_REST_NS: u64 = 100_000_000;
+
 /// A commit whose answer has not come.
 #[derive(Debug)]
 pub(super) struct Storing {
@@ -419,6 +422,10 @@ impl Pipeline {
                 if let Some(brick) = self.bricks.get_mut(&path) {
                     brick.state = None;
                     brick.fresh = true;
+                }
+                let rest = self.now.0.saturating_add(CORRUPT_REST_NS);
+                if let Some(file) = self.registry.file_mut(artifact) {
+                    file.not_before = MonotonicNs(rest);
                 }
                 self.mark(artifact, seq, |d| d.add(&Extents::Whole, None));
             }

@@ -89,7 +89,7 @@ pub enum StoreOp {
     /// Drop the edit: the last committed generation stays.
     Abandon,
     /// The artifact moved: so does its brick, over any other.
-    Rename { to: OsBytes },
+    Rename { to: OsBytes, at: UnixNs },
     /// The artifact is gone: remove its brick.
     Remove,
 }

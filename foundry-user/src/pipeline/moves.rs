@@ -192,7 +192,7 @@ impl Pipeline {
         self.bricks.rename(from, to);
         self.bricks.take(to, id);
         if stored {
-            self.store(id, from, 0, StoreOp::Rename { to: to.to_vec() });
+            self.store(id, from, 0, StoreOp::Rename { to: to.to_vec(), at: self.wall });
             let (from, to) = (from.to_vec(), to.to_vec());
             self.publish(Update::Renamed { artifact: id, from, to });
         }

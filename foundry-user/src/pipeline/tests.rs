@@ -25,9 +25,9 @@ fn run(seed: u64, phases: u32, steps: u32, style: Style) {
     sim.assert_nothing_owed();
 }
 
-/// `PROPTEST_CASES` asks for more.
+/// `FOUNDRY_CASES` asks for more.
 fn cases() -> ProptestConfig {
-    let asked = std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok());
+    let asked = option_env!("FOUNDRY_CASES").and_then(|n| n.parse().ok());
     ProptestConfig {
         cases: asked.unwrap_or(60),
         failure_persistence: None,
@@ -57,7 +57,7 @@ proptest! {
 /// The same run again, with what led to it: `FOUNDRY_SEED=seed,steps,window,duplicate,lose cargo test a_given_seed`.
 #[test]
 fn a_given_seed() {
-    let given = std::env::var("FOUNDRY_SEED").unwrap_or_else(|_| "1,30,8,8,3".to_owned());
+    let given = option_env!("FOUNDRY_SEED").unwrap_or("1,30,8,8,3");
     let n: Vec<u64> = given.split(',').map(|p| p.trim().parse().unwrap()).collect();
     let small = |i: usize| u32::try_from(n[i]).unwrap();
     let style = Style { window: small(2) as usize, duplicate: small(3), lose: small(4) };

@@ -90,6 +90,7 @@ pub(super) struct Sim {
     edits: BTreeMap<OsBytes, Option<(Vec<u8>, Stat)>>,
     pipeline: Pipeline,
     synced: bool,
+    finished: bool,
     log: Vec<String>,
 }
 
@@ -110,6 +111,7 @@ impl Sim {
             edits: BTreeMap::new(),
             pipeline: Pipeline::new(Settings::default()),
             synced: false,
+            finished: false,
             log: vec![],
         };
         sim.inode(FileKind::Directory);

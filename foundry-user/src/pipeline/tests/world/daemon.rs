@@ -150,7 +150,7 @@ impl Sim {
             StoreOp::Abandon => {
                 self.edits.remove(path).unwrap();
             }
-            StoreOp::Rename { to } => {
+            StoreOp::Rename { to, .. } => {
                 assert!(!self.edits.contains_key(path) && !self.edits.contains_key(&to));
                 if let Some(stored) = self.store.remove(path) {
                     self.store.insert(to, stored);
@@ -319,13 +319,14 @@ impl Sim {
             .collect::<BTreeSet<_>>();
         assert_eq!(self.pipeline.stats().artifacts, files.len() as u64);
         assert!(self.edits.is_empty(), "an edit was left open");
+        self.finished = true;
     }
 }
 
 impl Drop for Sim {
     /// With a given seed: what happened before it went wrong.
     fn drop(&mut self) {
-        if std::thread::panicking() && std::env::var_os("FOUNDRY_SEED").is_some() {
+        if !self.finished && option_env!("FOUNDRY_SEED").is_some() {
             println!("{}", self.log.join("\n"));
         }
     }
