@@ -12,6 +12,7 @@ pub mod error;
 pub mod event;
 pub mod pipeline;
 pub mod process;
+pub mod reader;
 pub mod sources;
 pub mod stats;
 pub mod store;

@@ -34,6 +34,15 @@ impl FileStorage {
         OpenOptions::new().read(true).write(true).create_new(true).mode(MODE).open(path).map(Self)
     }
 
+    /// Opens an existing file for reading only. A symbolic link is refused.
+    ///
+    /// # Errors
+    /// As `open(2)`.
+    pub fn open_to_read(path: &Path) -> Result<Self> {
+        let flags = libc::O_NOFOLLOW | libc::O_CLOEXEC;
+        OpenOptions::new().read(true).custom_flags(flags).open(path).map(Self)
+    }
+
     /// The file.
     #[must_use]
     pub fn file(&self) -> &File {

@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// Directory of the bricks inside a store.
-const BRICKS: &str = "bricks";
+pub(super) const BRICKS: &str = "bricks";
 
 /// Hexadecimal digits of the name's hash that make the file name.
 const DIGITS: usize = 20;
@@ -45,6 +45,29 @@ pub fn bricks(store: &Path) -> io::Result<Vec<PathBuf>> {
     }
     found.sort();
     Ok(found)
+}
+
+/// Where the brick that will be at `place` is written before it is whole.
+#[must_use]
+pub(super) fn unfinished(place: &Path) -> PathBuf {
+    place.with_extension("tmp")
+}
+
+/// Removes what an interrupted writer left half done.
+pub(super) fn remove_unfinished(store: &Path) -> io::Result<()> {
+    for directory in std::fs::read_dir(store.join(BRICKS))? {
+        let directory = directory?;
+        if !directory.file_type()?.is_dir() {
+            continue;
+        }
+        for entry in std::fs::read_dir(directory.path())? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|e| e == "tmp") {
+                std::fs::remove_file(path)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,0 +1,85 @@
+//! The reader: looks at the disk for the pipeline. Opens beneath a watched root, tracks, then reads.
+//!
+//! Knows: roots, open files, `statx`, holes. Must never know: the store, what is done with the bytes.
+//! Keeps: no symbolic link is followed and no path leaves its root; an inode is tracked before it is
+//! looked at, so that what changes later is an event; nothing but regular files and directories is
+//! opened, so that no open blocks or has an effect.
+
+pub mod content;
+pub mod mappings;
+mod names;
+mod open;
+mod settle;
+
+use crate::artifact::FileIdentity;
+use crate::pipeline::input::ReadFailure;
+use crate::tracker::Tracker;
+use rustix::io::Errno;
+use std::ffi::OsStr;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Looks at the disk. Shared by all threads that do.
+pub struct Reader {
+    roots: Vec<Root>,
+    tracker: Arc<dyn Tracker>,
+    /// Directories that are never listed: the store.
+    hidden: Vec<FileIdentity>,
+}
+
+/// A watched root, held open: it stays what it was even if its path leads elsewhere one day.
+struct Root {
+    path: PathBuf,
+    fd: OwnedFd,
+}
+
+impl Reader {
+    /// Opens the roots.
+    ///
+    /// # Errors
+    /// With the root that cannot be opened.
+    pub fn new(
+        roots: &[PathBuf],
+        hidden: Vec<FileIdentity>,
+        tracker: Arc<dyn Tracker>,
+    ) -> Result<Self, (PathBuf, std::io::Error)> {
+        let open = |path: &PathBuf| match open::root(path) {
+            Ok(fd) => Ok(Root { path: path.clone(), fd }),
+            Err(e) => Err((path.clone(), e.into())),
+        };
+        let roots = roots.iter().map(open).collect::<Result<_, _>>()?;
+        Ok(Self { roots, tracker, hidden })
+    }
+
+    /// What `statx` says of a root now.
+    ///
+    /// # Errors
+    /// As `statx(2)`, and where the path is no root.
+    pub fn root_stat(&self, path: &Path) -> std::io::Result<crate::artifact::Stat> {
+        let root = self.roots.iter().find(|r| r.path == path);
+        let root = root.ok_or_else(|| std::io::Error::from(std::io::ErrorKind::NotFound))?;
+        Ok(open::stat_fd(&root.fd)?)
+    }
+
+    /// The root above `path`, and the way from there.
+    fn split<'p>(&self, path: &'p [u8]) -> Option<(&Root, &'p Path)> {
+        let path = Path::new(OsStr::from_bytes(path));
+        self.roots.iter().find_map(|r| path.strip_prefix(&r.path).ok().map(|rest| (r, rest)))
+    }
+}
+
+/// What an error of the kernel means to the pipeline.
+fn failure(errno: Errno) -> ReadFailure {
+    match errno {
+        Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV | Errno::STALE | Errno::NXIO => {
+            ReadFailure::Gone
+        }
+        Errno::ACCESS | Errno::PERM => ReadFailure::Denied,
+        other => ReadFailure::Io(other.raw_os_error()),
+    }
+}
+
+#[cfg(test)]
+mod tests;
