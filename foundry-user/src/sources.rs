@@ -16,6 +16,7 @@ pub mod inotify;
 mod mutations;
 mod owners;
 pub mod proc_connector;
+pub mod replay;
 
 use crate::event::{Event, LossKind};
 use crate::tracker::Tracker;

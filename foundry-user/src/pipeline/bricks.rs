@@ -66,15 +66,9 @@ impl Bricks {
     }
 
     /// A brick the store had before this run.
-    pub(super) fn recalled(&mut self, path: OsBytes, state: FoldedState, orphan: Orphan) {
-        let brick = Brick {
-            owner: None,
-            last: None,
-            state: Some(state),
-            patched: false,
-            stored: true,
-            fresh: false,
-        };
+    pub(super) fn recalled(&mut self, path: OsBytes, state: Option<FoldedState>, orphan: Orphan) {
+        let brick =
+            Brick { owner: None, last: None, state, patched: false, stored: true, fresh: false };
         if self.at.insert(path.clone(), brick).is_none() {
             self.orphans.insert(path, orphan);
         }

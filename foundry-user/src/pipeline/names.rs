@@ -50,7 +50,9 @@ impl Pipeline {
         let Some((seq, id)) = self.recalls.remove(root) else { return };
         let orphan = self.orphan(seq);
         for head in heads {
-            self.bricks.recalled(head.path, head.state, orphan);
+            // What a recording does not hold cannot be built upon.
+            let state = (!self.settings.fresh).then_some(head.state);
+            self.bricks.recalled(head.path, state, orphan);
         }
         self.want_list(id, seq, true);
         self.debts.pay(seq);

@@ -1,0 +1,53 @@
+//! The control socket: how `sync` and `status` reach the running daemon.
+//!
+//! A client sends one line (`sync MILLISECONDS` or `status`) and gets one answer: `ok LENGTH` and that
+//! many bytes, or `error TEXT`, each on a line of its own.
+//!
+//! Knows: the protocol. Must never know: the pipeline, the store's content.
+//! Keeps: nobody but the same user and root is listened to; a request is at most [`MAX_REQUEST`]
+//! bytes and has [`PATIENCE`] to arrive; a client that does not read its answer holds nobody up.
+
+pub mod client;
+pub mod server;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Longest request line.
+const MAX_REQUEST: usize = 64;
+
+/// Longest answer.
+const MAX_ANSWER: u64 = 1 << 20;
+
+/// How long a client may take to send its request, or to take its answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Longest time a client may ask to wait for a sync: a day.
+const MAX_WAIT_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// Where the socket of the daemon that writes `store` is.
+#[must_use]
+pub fn socket_path(store: &Path) -> PathBuf {
+    store.join("control.sock")
+}
+
+/// What a client may ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Request {
+    Sync { timeout: Duration },
+    Status,
+}
+
+/// Parses a request line, without its end.
+fn parse(line: &[u8]) -> Option<Request> {
+    match line {
+        b"status" => Some(Request::Status),
+        _ => {
+            let ms: u64 = std::str::from_utf8(line.strip_prefix(b"sync ")?).ok()?.parse().ok()?;
+            Some(Request::Sync { timeout: Duration::from_millis(ms.min(MAX_WAIT_MS)) })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,93 @@
+//! The command line's side of the control socket.
+//!
+//! Knows: the protocol. Must never know: what the daemon does.
+//! Keeps: what comes from the socket is parsed, never trusted; nothing is waited for without end.
+
+use super::{MAX_ANSWER, MAX_WAIT_MS, PATIENCE, socket_path};
+use crate::stats::Report;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Why the daemon did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// Nobody listens.
+    #[error("no daemon is running for the store {}: start one with `foundry-user --watch DIR`, or name its store with --store", store.display())]
+    NotRunning {
+        /// The store.
+        store: PathBuf,
+    },
+    /// It belongs to somebody else.
+    #[error("the daemon of the store {} belongs to another user: try with sudo", store.display())]
+    Denied {
+        /// The store.
+        store: PathBuf,
+    },
+    /// It took too long.
+    #[error(
+        "not everything was in the bricks in time; try a longer --timeout, or see `foundry-user status`"
+    )]
+    Timeout,
+    /// The daemon said no.
+    #[error("the daemon refused: {0}")]
+    Refused(String),
+    /// What came was no answer.
+    #[error("the daemon's answer makes no sense: is it another version?")]
+    Invalid,
+    /// The connection failed.
+    #[error("the connection to the daemon failed: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// Returns when every change made before the call is in the bricks.
+///
+/// # Errors
+/// Where there is no daemon, it refuses, or `limit` passes.
+pub fn sync(store: &Path, limit: Duration) -> Result<(), ControlError> {
+    let ms = u64::try_from(limit.as_millis()).unwrap_or(MAX_WAIT_MS).min(MAX_WAIT_MS);
+    let wait = Duration::from_millis(ms).saturating_add(PATIENCE);
+    ask(store, &format!("sync {ms}\n"), wait).map(|_| ())
+}
+
+/// The running daemon's counters.
+///
+/// # Errors
+/// Where there is no daemon, or it does not answer.
+pub fn status(store: &Path) -> Result<Report, ControlError> {
+    let bytes = ask(store, "status\n", PATIENCE)?;
+    postcard::from_bytes(&bytes).map_err(|_| ControlError::Invalid)
+}
+
+fn ask(store: &Path, request: &str, wait: Duration) -> Result<Vec<u8>, ControlError> {
+    let mut stream = UnixStream::connect(socket_path(store)).map_err(|e| match e.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+            ControlError::NotRunning { store: store.to_owned() }
+        }
+        io::ErrorKind::PermissionDenied => ControlError::Denied { store: store.to_owned() },
+        _ => e.into(),
+    })?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(wait))?;
+    stream.write_all(request.as_bytes())?;
+    let mut reader = BufReader::new(stream.take(MAX_ANSWER));
+    let mut line = vec![];
+    reader.read_until(b'\n', &mut line).map_err(|e| match e.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => ControlError::Timeout,
+        _ => e.into(),
+    })?;
+    let line = line.strip_suffix(b"\n").ok_or(ControlError::Invalid)?;
+    let line = std::str::from_utf8(line).map_err(|_| ControlError::Invalid)?;
+    match line.split_once(' ') {
+        Some(("error", "timeout")) => Err(ControlError::Timeout),
+        Some(("error", text)) => Err(ControlError::Refused(text.escape_debug().collect())),
+        Some(("ok", len)) => {
+            let len: usize = len.parse().map_err(|_| ControlError::Invalid)?;
+            let mut bytes = vec![];
+            reader.read_to_end(&mut bytes)?;
+            if bytes.len() == len { Ok(bytes) } else { Err(ControlError::Invalid) }
+        }
+        _ => Err(ControlError::Invalid),
+    }
+}

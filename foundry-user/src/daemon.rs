@@ -1,0 +1,192 @@
+//! The daemon: wires sources, reader, pipeline, store, recorder and control socket.
+//!
+//! | queue | bound | when full |
+//! |---|---|---|
+//! | kernel -> source | the source's own | coalesced in the kernel; what does not fit is counted and swept |
+//! | source -> loop | none: drained when readable, before each sync, at each tick | waits in the kernel |
+//! | loop -> reader (names) | `lists + looks + roots` | never: the pipeline asks for no more |
+//! | loop -> reader (content) | `reads` | never: the pipeline asks for no more |
+//! | reader -> loop | 16 answers of at most 1 MiB | the reader waits |
+//! | loop -> store | 16 jobs of at most 1 MiB for each worker | the loop waits, and takes the store's answers meanwhile |
+//! | store -> loop | 256 answers | the worker waits; the loop always takes them |
+//! | loop -> recorder | 64 inputs | the loop waits: a recording is complete or there is none |
+//! | clients -> loop | 16 calls | the client waits |
+//! | loop -> sinks | 4096 updates | the sink misses the oldest, and knows how many |
+//!
+//! Shutdown: the source is drained a last time, reads and commits under way end, the store is
+//! flushed, then the loop leaves and everybody's queue closes. A thread that panics ends the daemon
+//! with an error.
+//!
+//! Knows: who talks to whom. Must never know: the rules of the pipeline, how anybody does it.
+//! Keeps: the loop is the only one who steps the pipeline; nothing waits for a sink.
+
+mod backend;
+mod fatal;
+mod progress;
+mod readers;
+mod recorder;
+pub mod replay;
+mod run_loop;
+mod shards;
+
+pub use fatal::FatalError;
+pub use progress::Progress;
+
+use crate::config::WatchConfig;
+use crate::control::server::Server;
+use crate::log::Header;
+use crate::pipeline::Settings;
+use crate::pipeline::effect::Update;
+use crate::reader::Reader;
+use crate::sources::Source;
+use crate::stats::Report;
+use crate::store::Store;
+use recorder::Recorder;
+use run_loop::{Loop, Parts};
+use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
+use tokio::sync::{broadcast, mpsc, watch};
+
+/// What a run amounts to, when it ended well.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// The counters at the end.
+    pub report: Report,
+}
+
+/// Who else wants to know how it goes.
+#[derive(Debug)]
+pub struct Listeners {
+    /// The first look at the trees: the newest state, for a person.
+    pub progress: watch::Sender<Progress>,
+    /// What happens to artifacts, for the map.
+    pub updates: broadcast::Sender<Arc<Update>>,
+}
+
+impl Default for Listeners {
+    fn default() -> Self {
+        let progress = watch::Sender::new(Progress::default());
+        Self { progress, updates: broadcast::Sender::new(4096) }
+    }
+}
+
+/// Watches until SIGINT or SIGTERM.
+///
+/// # Errors
+/// Where the environment does not allow it, or where something that the daemon cannot do without
+/// fails while it runs.
+pub fn run(config: &WatchConfig, listeners: Listeners) -> Result<Summary, FatalError> {
+    let store = Arc::new(Store::open(&config.store, config.payload.into())?);
+    let source = backend::open(config.backend)?;
+    run_with(config, listeners, store, source)
+}
+
+/// As [`run`], with a source and a store that are open already.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_with(
+    config: &WatchConfig,
+    listeners: Listeners,
+    store: Arc<Store>,
+    source: Box<dyn Source>,
+) -> Result<Summary, FatalError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|source| FatalError::Io { op: "start the runtime", source })?;
+    let done = runtime.block_on(watch_all(config, listeners, store, source));
+    // Clients that are still connected are not waited for.
+    runtime.shutdown_background();
+    done
+}
+
+async fn watch_all(
+    config: &WatchConfig,
+    listeners: Listeners,
+    store: Arc<Store>,
+    source: Box<dyn Source>,
+) -> Result<Summary, FatalError> {
+    check_places(config)?;
+    raise_file_limit();
+    let hidden =
+        store.identity().map_err(|source| FatalError::Io { op: "stat the store", source })?;
+    let reader = Reader::new(&config.roots, vec![hidden], source.tracker())
+        .map_err(|(path, source)| FatalError::Root { path, source })?;
+    let settings = settings(config);
+    let recorder = match &config.record {
+        None => None,
+        Some(path) => Some(Recorder::start(path, &header(config, settings, source.name()))?),
+    };
+    let server = Server::bind(store.dir())
+        .map_err(|source| FatalError::Io { op: "bind the control socket", source })?;
+    let (call_tx, calls) = mpsc::channel(16);
+    let serving = tokio::spawn(server.serve(call_tx));
+    let parts = Parts {
+        settings,
+        reader: Arc::new(reader),
+        store,
+        source,
+        recorder,
+        calls,
+        listeners,
+        roots: config.roots.clone(),
+    };
+    let done = Loop::start(parts)?.run().await;
+    serving.abort();
+    // The socket goes with the task.
+    drop(serving.await);
+    done
+}
+
+fn settings(config: &WatchConfig) -> Settings {
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    let reads = u32::try_from(cores.clamp(2, 8) * 2).unwrap_or(4);
+    Settings {
+        reads,
+        backlog_reads: reads - reads / 4,
+        lists: 4,
+        looks: 64,
+        fresh: config.record.is_some(),
+    }
+}
+
+fn header(config: &WatchConfig, settings: Settings, source: &str) -> Header {
+    Header {
+        settings,
+        embedded: foundry_brick::Payload::from(config.payload) == foundry_brick::Payload::Embedded,
+        roots: config.roots.iter().map(|r| r.as_os_str().as_bytes().to_vec()).collect(),
+        source: source.to_owned(),
+    }
+}
+
+/// A recording inside a watched tree would record itself; a tree inside the store would fold itself.
+fn check_places(config: &WatchConfig) -> Result<(), FatalError> {
+    for root in &config.roots {
+        if root.starts_with(&config.store) {
+            let (path, other) = (root.clone(), config.store.clone());
+            return Err(FatalError::Place { path, other, why: "a store cannot be watched" });
+        }
+        let log = config.record.as_ref().and_then(|log| std::path::absolute(log).ok());
+        let log = log.map(|log| {
+            let real = log.parent().and_then(|dir| dir.canonicalize().ok());
+            real.map_or(log, |dir| dir.join("log"))
+        });
+        if let Some(path) = log.filter(|log| log.starts_with(root)) {
+            let other = root.clone();
+            let why = "a recording inside a watched directory would record itself";
+            return Err(FatalError::Place { path, other, why });
+        }
+    }
+    Ok(())
+}
+
+/// Every read and every edit holds a file open.
+fn raise_file_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // Where it may not be raised, the usual limit is enough.
+    let _raised = setrlimit(Resource::Nofile, limit).is_ok();
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,39 @@
+//! Which source runs.
+//!
+//! Knows: the backends and their order. Must never know: how they work.
+//! Keeps: a backend that was named runs or the daemon does not; `auto` takes the best that does.
+
+use super::FatalError;
+use crate::config::Backend;
+use crate::sources::composite::{Composite, Sharing};
+use crate::sources::ebpf::{Backend as Probes, EbpfSource, Limits};
+use crate::sources::fanotify::Options;
+use crate::sources::{Source, SourceError, backends};
+
+/// Best first.
+const ORDER: [Backend; 3] = [Backend::Fentry, Backend::Tracepoint, Backend::Fanotify];
+
+/// Starts the backend that was asked for.
+pub(super) fn open(wanted: Backend) -> Result<Box<dyn Source>, FatalError> {
+    let mut tried = vec![];
+    for backend in ORDER.into_iter().filter(|b| wanted == Backend::Auto || wanted == *b) {
+        match start(backend) {
+            Ok(source) => return Ok(source),
+            Err(e) => tried.push(e.to_string()),
+        }
+    }
+    Err(FatalError::NoBackend { tried: tried.join("; ") })
+}
+
+fn start(backend: Backend) -> Result<Box<dyn Source>, SourceError> {
+    match backend {
+        Backend::Fentry => Ok(Box::new(EbpfSource::start(Probes::Fentry, &Limits::default())?)),
+        // Raw tracepoints say nothing of names.
+        Backend::Tracepoint => {
+            let content = Box::new(EbpfSource::start(Probes::Tracepoint, &Limits::default())?);
+            let parts: Vec<Box<dyn Source>> = vec![content, backends::names()?];
+            Ok(Box::new(Composite::new("tracepoint", Sharing::All, parts)?))
+        }
+        Backend::Fanotify | Backend::Auto => backends::fanotify(Options::default()),
+    }
+}

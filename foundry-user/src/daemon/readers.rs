@@ -1,0 +1,166 @@
+//! The threads that look at the disk.
+//!
+//! Knows: queues and threads. Must never know: what is read, why.
+//! Keeps: no more threads than reads the pipeline may ask for; names never wait behind content.
+
+use super::FatalError;
+use crate::pipeline::Settings;
+use crate::pipeline::effect::{Effect, ReadRequest};
+use crate::pipeline::input::{Input, ReadAnswer, ReadFailure, ReadPart};
+use crate::reader::{Reader, mappings};
+use crate::store::Store;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::mpsc;
+
+/// Threads for listings and looks.
+const NAME_THREADS: usize = 3;
+
+/// Answers that wait for the loop.
+const ANSWERS: usize = 16;
+
+/// The two pools.
+pub(super) struct Readers {
+    names: mpsc::Sender<Effect>,
+    content: mpsc::Sender<ReadRequest>,
+    cancelled: Arc<Mutex<BTreeSet<u64>>>,
+}
+
+/// What each thread has.
+struct Shared {
+    reader: Arc<Reader>,
+    store: Arc<Store>,
+    answers: mpsc::Sender<Input>,
+    cancelled: Arc<Mutex<BTreeSet<u64>>>,
+}
+
+impl Readers {
+    /// Starts the threads. Answers come out of the second value; a panic out of `panics`.
+    pub(super) fn start(
+        reader: &Arc<Reader>,
+        store: &Arc<Store>,
+        settings: &Settings,
+        panics: &mpsc::Sender<FatalError>,
+    ) -> Result<(Self, mpsc::Receiver<Input>), FatalError> {
+        let (answers, receiver) = mpsc::channel(ANSWERS);
+        let n_names = (settings.lists + settings.looks) as usize + 64;
+        let (names, name_queue) = mpsc::channel(n_names);
+        let (content, content_queue) = mpsc::channel(settings.reads as usize);
+        let cancelled = Arc::<Mutex<BTreeSet<u64>>>::default();
+        let shared = Arc::new(Shared {
+            reader: Arc::clone(reader),
+            store: Arc::clone(store),
+            answers,
+            cancelled: Arc::clone(&cancelled),
+        });
+        let name_queue = Arc::new(Mutex::new(name_queue));
+        for _ in 0..NAME_THREADS {
+            let (shared, queue) = (Arc::clone(&shared), Arc::clone(&name_queue));
+            spawn("names", panics, move || look(&shared, &queue))?;
+        }
+        let content_queue = Arc::new(Mutex::new(content_queue));
+        for _ in 0..settings.reads {
+            let (shared, queue) = (Arc::clone(&shared), Arc::clone(&content_queue));
+            spawn("reader", panics, move || read(&shared, &queue))?;
+        }
+        Ok((Self { names, content, cancelled }, receiver))
+    }
+
+    /// Hands over a listing, a look, a scan or a recall.
+    pub(super) fn name(&self, effect: Effect) -> Result<(), FatalError> {
+        let sent = self.names.try_send(effect);
+        sent.map_err(|_| FatalError::Panic("the queue of the name readers"))
+    }
+
+    /// Hands over a read.
+    pub(super) fn content(&self, request: ReadRequest) -> Result<(), FatalError> {
+        let sent = self.content.try_send(request);
+        sent.map_err(|_| FatalError::Panic("the queue of the content readers"))
+    }
+
+    /// The answer to a read is no longer wanted.
+    pub(super) fn cancel(&self, ticket: u64) {
+        lock(&self.cancelled).insert(ticket);
+    }
+
+    /// The last answer to a read has come.
+    pub(super) fn ended(&self, ticket: u64) {
+        lock(&self.cancelled).remove(&ticket);
+    }
+}
+
+/// A thread whose panic is reported. It ends with its queue.
+pub(super) fn spawn(
+    name: &'static str,
+    panics: &mpsc::Sender<FatalError>,
+    body: impl FnOnce() + Send + 'static,
+) -> Result<(), FatalError> {
+    let panics = panics.clone();
+    let guarded = move || {
+        if std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).is_err() {
+            // One report is enough to end the daemon.
+            drop(panics.try_send(FatalError::Panic(name)));
+        }
+    };
+    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(guarded);
+    thread.map(drop).map_err(|source| FatalError::Io { op: "start a thread", source })
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What is guarded here is changed by single calls.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn look(shared: &Shared, queue: &Mutex<mpsc::Receiver<Effect>>) {
+    loop {
+        let Some(effect) = lock(queue).blocking_recv() else { return };
+        let answer = match effect {
+            Effect::List { dir, path, expect } => shared.reader.list(dir, &path, &expect),
+            Effect::Look { dir, path, expect, name } => {
+                shared.reader.look(dir, &path, &expect, &name)
+            }
+            Effect::ScanMappings => mappings::scan(),
+            Effect::Recall { root } => recall(shared, root),
+            _ => continue,
+        };
+        if shared.answers.blocking_send(answer).is_err() {
+            return;
+        }
+    }
+}
+
+/// A store that cannot be listed has nothing to say: everything is folded.
+fn recall(shared: &Shared, root: Vec<u8>) -> Input {
+    let heads = shared.store.inventory(&root).map(|i| i.heads).unwrap_or_default();
+    Input::Recalled { root, heads }
+}
+
+fn read(shared: &Shared, queue: &Mutex<mpsc::Receiver<ReadRequest>>) {
+    loop {
+        let Some(request) = lock(queue).blocking_recv() else { return };
+        let (artifact, ticket) = (request.artifact, request.ticket);
+        let mut ended = false;
+        let mut closed = false;
+        let mut send = |part: ReadPart| {
+            ended |= matches!(part, ReadPart::End { .. } | ReadPart::Failed(_));
+            let answer = Input::Read(ReadAnswer { artifact, ticket, part });
+            closed |= shared.answers.blocking_send(answer).is_err();
+            !closed
+        };
+        shared.reader.read(&request, &mut |part| {
+            let last = matches!(part, ReadPart::End { .. } | ReadPart::Failed(_));
+            let wanted = last || !lock(&shared.cancelled).contains(&ticket);
+            wanted && send(part)
+        });
+        // Ended early, because it was cancelled: the pipeline waits for an end all the same.
+        if closed || (!ended && !send_end(shared, &request)) {
+            return;
+        }
+    }
+}
+
+fn send_end(shared: &Shared, request: &ReadRequest) -> bool {
+    let (artifact, ticket) = (request.artifact, request.ticket);
+    let part = ReadPart::Failed(ReadFailure::Gone);
+    shared.answers.blocking_send(Input::Read(ReadAnswer { artifact, ticket, part })).is_ok()
+}

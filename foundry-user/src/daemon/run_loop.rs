@@ -1,0 +1,288 @@
+//! The loop: whatever comes goes through the pipeline, whatever it asks for is handed on.
+//!
+//! Knows: every queue's end. Must never know: why the pipeline asks for what it does.
+//! Keeps: an input is recorded before it is stepped; what a drain hands over is dated and stepped
+//! before anything else is.
+
+use super::readers::Readers;
+use super::recorder::Recorder;
+use super::shards::Shards;
+use super::{FatalError, Listeners, Progress, Summary};
+use crate::clock;
+use crate::control::server::Call;
+use crate::event::{Event, MonotonicNs};
+use crate::pipeline::effect::Effect;
+use crate::pipeline::input::{Input, ReadPart, StoreFailure};
+use crate::pipeline::{Pipeline, Settings};
+use crate::reader::Reader;
+use crate::sources::Source;
+use crate::stats::Report;
+use crate::store::Store;
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, oneshot};
+
+/// Between two ticks while something waits for time to pass.
+const BUSY_TICK: Duration = Duration::from_millis(20);
+
+/// Between two ticks otherwise.
+const IDLE_TICK: Duration = Duration::from_secs(1);
+
+/// Answers of the readers that are taken at once.
+const BATCH: usize = 32;
+
+/// What the loop is made of.
+pub(super) struct Parts {
+    pub(super) settings: Settings,
+    pub(super) reader: Arc<Reader>,
+    pub(super) store: Arc<Store>,
+    pub(super) source: Box<dyn Source>,
+    pub(super) recorder: Option<Recorder>,
+    pub(super) calls: mpsc::Receiver<Call>,
+    pub(super) listeners: Listeners,
+    pub(super) roots: Vec<PathBuf>,
+}
+
+/// The running daemon.
+pub(super) struct Loop {
+    parts: Parts,
+    pipeline: Pipeline,
+    readers: Readers,
+    answers: mpsc::Receiver<Input>,
+    shards: Shards,
+    panics: mpsc::Receiver<FatalError>,
+    readable: AsyncFd<OwnedFd>,
+    interrupt: Signal,
+    terminate: Signal,
+    effects: Vec<Effect>,
+    events: Vec<Event>,
+    syncs: BTreeMap<u64, oneshot::Sender<()>>,
+    last_sync: u64,
+    started: MonotonicNs,
+    stopping: bool,
+    stopped: bool,
+}
+
+impl Loop {
+    pub(super) fn start(parts: Parts) -> Result<Self, FatalError> {
+        let (panic_tx, panics) = mpsc::channel(1);
+        let Parts { reader, store, settings, .. } = &parts;
+        let (readers, answers) = Readers::start(reader, store, settings, &panic_tx)?;
+        let shards = Shards::start(&parts.store, &panic_tx)?;
+        let io = |op| move |source| FatalError::Io { op, source };
+        let fd = rustix::io::fcntl_dupfd_cloexec(parts.source.wait_fd(), 0);
+        let fd = fd.map_err(|e| io("wait for the source")(e.into()))?;
+        #[expect(
+            deprecated,
+            reason = "an OwnedFd stays the descriptor it is, which is all that the unsafe form asks for"
+        )]
+        let readable = AsyncFd::with_interest(fd, Interest::READABLE);
+        let signals = |kind| signal(kind).map_err(io("wait for signals"));
+        Ok(Self {
+            pipeline: Pipeline::new(parts.settings),
+            readers,
+            answers,
+            shards,
+            panics,
+            readable: readable.map_err(io("wait for the source"))?,
+            interrupt: signals(SignalKind::interrupt())?,
+            terminate: signals(SignalKind::terminate())?,
+            effects: vec![],
+            events: vec![],
+            syncs: BTreeMap::new(),
+            last_sync: 0,
+            started: clock::monotonic(),
+            stopping: false,
+            stopped: false,
+            parts,
+        })
+    }
+
+    /// Runs until it is told to stop and everything under way has ended.
+    pub(super) async fn run(mut self) -> Result<Summary, FatalError> {
+        self.tick().await?;
+        for root in self.parts.roots.clone() {
+            let stat = self.parts.reader.root_stat(&root);
+            let stat = stat.map_err(|source| FatalError::Root { path: root.clone(), source })?;
+            let root = root.as_os_str().as_bytes().to_vec();
+            self.feed(Input::Watch { root, stat }).await?;
+        }
+        let mut batch = Vec::with_capacity(BATCH);
+        while !self.stopped {
+            let pause = if self.pipeline.wants_ticks() { BUSY_TICK } else { IDLE_TICK };
+            tokio::select! {
+                Some(answer) = self.shards.answer() => self.feed(answer).await?,
+                n = self.answers.recv_many(&mut batch, BATCH) => {
+                    if n == 0 {
+                        return Err(FatalError::Panic("the readers"));
+                    }
+                    for answer in batch.drain(..) {
+                        self.feed(answer).await?;
+                    }
+                }
+                ready = self.readable.readable() => {
+                    // Cleared before the drain: what comes during it wakes us again.
+                    ready.map_err(|source| FatalError::Io { op: "wait for the source", source })?
+                        .clear_ready();
+                    self.drain().await?;
+                }
+                Some(call) = self.parts.calls.recv() => self.call(call).await?,
+                Some(panic) = self.panics.recv() => return Err(panic),
+                _ = self.interrupt.recv() => self.stop().await?,
+                _ = self.terminate.recv() => self.stop().await?,
+                () = tokio::time::sleep(pause) => self.drain().await?,
+            }
+        }
+        let report = self.report();
+        if let Some(recorder) = self.parts.recorder.take() {
+            recorder.finish()?;
+        }
+        Ok(Summary { report })
+    }
+
+    /// The first time, finish what is under way; the second, leave: the bricks are whole anyway.
+    async fn stop(&mut self) -> Result<(), FatalError> {
+        if self.stopping {
+            self.stopped = true;
+            return Ok(());
+        }
+        self.stopping = true;
+        self.drain().await?;
+        self.feed(Input::Shutdown).await
+    }
+
+    async fn tick(&mut self) -> Result<(), FatalError> {
+        let (now, wall) = (clock::monotonic(), clock::wall());
+        self.feed(Input::Tick { now, wall }).await?;
+        let first_fold = self.pipeline.stats().first_fold;
+        let progress =
+            Progress::new(self.parts.source.name(), first_fold, self.started, clock::monotonic());
+        self.parts.listeners.progress.send_if_modified(|old| {
+            let news = old.backend.is_empty() || old.first_fold != progress.first_fold;
+            if news {
+                *old = progress;
+            }
+            news
+        });
+        Ok(())
+    }
+
+    /// Takes everything the source has.
+    async fn drain(&mut self) -> Result<(), FatalError> {
+        let mut events = std::mem::take(&mut self.events);
+        self.parts.source.drain(&mut events)?;
+        self.tick().await?;
+        for event in events.drain(..) {
+            self.feed(Input::Event(event)).await?;
+        }
+        self.events = events;
+        Ok(())
+    }
+
+    async fn call(&mut self, call: Call) -> Result<(), FatalError> {
+        match call {
+            Call::Status(answer) => {
+                // A client that left needs no answer.
+                drop(answer.send(self.report()));
+                Ok(())
+            }
+            // Dropping the answer refuses.
+            Call::Sync(_) if self.stopping => Ok(()),
+            Call::Sync(answer) => {
+                self.drain().await?;
+                self.last_sync += 1;
+                self.syncs.insert(self.last_sync, answer);
+                self.feed(Input::Sync { ticket: self.last_sync }).await
+            }
+        }
+    }
+
+    async fn feed(&mut self, input: Input) -> Result<(), FatalError> {
+        if let Some(recorder) = &mut self.parts.recorder
+            && let Err(error) = recorder.append(&input).await
+        {
+            // Why it left is known to its thread.
+            if let Some(recorder) = self.parts.recorder.take() {
+                recorder.finish()?;
+            }
+            return Err(error);
+        }
+        self.notice(&input)?;
+        let mut effects = std::mem::take(&mut self.effects);
+        self.pipeline.step(input, &mut effects);
+        for effect in effects.drain(..) {
+            self.carry_out(effect).await?;
+        }
+        self.effects = effects;
+        Ok(())
+    }
+
+    /// What concerns the daemon itself in an answer.
+    fn notice(&self, input: &Input) -> Result<(), FatalError> {
+        let dir = || self.parts.store.dir().to_owned();
+        match input {
+            Input::Read(answer) => {
+                if matches!(answer.part, ReadPart::End { .. } | ReadPart::Failed(_)) {
+                    self.readers.ended(answer.ticket);
+                }
+                Ok(())
+            }
+            Input::Stored(answer) => match answer.outcome {
+                Err(StoreFailure::Io(errno)) => Err(FatalError::StoreFailed { dir: dir(), errno }),
+                _ => Ok(()),
+            },
+            Input::Flushed { ok: false, .. } => {
+                let errno = self.parts.store.failure().unwrap_or(libc::EIO);
+                Err(FatalError::StoreFailed { dir: dir(), errno })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn carry_out(&mut self, effect: Effect) -> Result<(), FatalError> {
+        match effect {
+            Effect::List { .. }
+            | Effect::Look { .. }
+            | Effect::ScanMappings
+            | Effect::Recall { .. } => self.readers.name(effect),
+            Effect::Read(request) => self.readers.content(request),
+            Effect::Cancel { ticket } => {
+                self.readers.cancel(ticket);
+                Ok(())
+            }
+            Effect::Untrack { artifact } => {
+                self.parts.source.tracker().untrack(artifact);
+                Ok(())
+            }
+            Effect::Store(job) => self.shards.submit(job).await,
+            Effect::Flush { ticket } => self.shards.flush(ticket).await,
+            Effect::SyncDone { ticket } => {
+                // A client that left needs no answer.
+                let _heard = self.syncs.remove(&ticket).is_some_and(|c| c.send(()).is_ok());
+                Ok(())
+            }
+            Effect::Publish(update) => {
+                // Nobody has to listen.
+                drop(self.parts.listeners.updates.send(Arc::new(update)));
+                Ok(())
+            }
+            Effect::Stopped => {
+                self.stopped = true;
+                Ok(())
+            }
+        }
+    }
+
+    fn report(&self) -> Report {
+        let roots = self.parts.roots.iter().map(|r| r.to_string_lossy().into_owned()).collect();
+        let (source, stats) = (self.parts.source.counters(), self.pipeline.stats());
+        Report::new(self.parts.source.name(), roots, &source, &stats)
+    }
+}
