@@ -71,6 +71,16 @@ fn date(days: i64) -> (i64, i64, i64) {
     (year + era * 400 + i64::from(month <= 2), month, day)
 }
 
+/// A span of seconds, in its two largest units.
+pub(super) fn duration(seconds: u64) -> String {
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        3600..86_400 => format!("{} h {} min", seconds / 3600, seconds / 60 % 60),
+        _ => format!("{} d {} h", seconds / 86_400, seconds / 3600 % 24),
+    }
+}
+
 /// Permission bits as `ls -l` shows them.
 pub(super) fn mode(mode: u32) -> String {
     let mut out = String::new();
@@ -152,6 +162,8 @@ mod tests {
         assert_eq!(count(1_234_567), "1,234,567");
         assert_eq!(count(100), "100");
         assert_eq!(plural(1, "tile", "tiles"), "1 tile");
+        assert_eq!(duration(59), "59 s");
+        assert_eq!(duration(3725), "1 h 2 min");
     }
 
     #[test]
