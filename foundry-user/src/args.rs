@@ -91,6 +91,10 @@ impl Cli {
 /// Everything but the main job.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Return when every change made before the call is in the bricks
+    Sync(Sync),
+    /// Counters of the running daemon: seen, coalesced, lost, resyncs, pending, artifacts, bytes
+    Status(Status),
     /// Fold one file, once, without a daemon
     Fold(Fold),
     /// Write an artifact's bytes back to a file
@@ -99,6 +103,8 @@ pub enum Command {
     Inspect(Inspect),
     /// Check every checksum, and the bricks against the live artifacts
     Verify(Verify),
+    /// Make the bricks of a recorded run again, byte for byte
+    Replay(Replay),
     /// Write a brick as an image, or for Geometry OS
     Export(Export),
     /// Say what this kernel and these privileges allow, and which backend would run
@@ -325,11 +331,15 @@ mod tests {
         for line in [
             "foundry-user --watch /opt --watch /srv --store /s --backend tracepoint",
             "foundry-user --watch /opt --payload embedded --record f --config c",
+            "foundry-user sync --timeout 5",
+            "foundry-user status --json --store /s",
+            "foundry-user --store /s status",
             "foundry-user fold /bin/ls -o ls.brick --payload reference",
             "foundry-user unfold ls.brick -o ls",
             "foundry-user inspect pid:1 --store /s --json",
             "foundry-user verify ls.brick --json",
             "foundry-user verify --all",
+            "foundry-user replay log --store /s",
             "foundry-user export b --format rts-png -o out",
             "foundry-user export b --format png --palette entropy -o out",
             "foundry-user doctor --json",

@@ -14,12 +14,16 @@ mod live;
 mod mapped;
 mod output;
 mod payload;
+mod replay;
 mod shell;
+mod status;
+mod sync;
 mod temporary;
 mod text;
 mod thumbnail;
 mod unfold;
 mod verify;
+mod watch;
 
 use crate::args::{Cli, Command};
 use crate::config::{Wishes, store_or_default};
@@ -45,8 +49,7 @@ fn dispatch(cli: Cli) -> Result<Exit, CommandError> {
     let file = cli.config.as_deref().map(Wishes::read).transpose()?.unwrap_or_default();
     let typed = cli.wishes();
     let Some(command) = cli.command else {
-        typed.or(file).watch()?;
-        return Ok(Exit::Done);
+        return watch::run(&typed.or(file).watch()?);
     };
     if cli.watch != crate::args::Watch::default() {
         let what =
@@ -55,10 +58,13 @@ fn dispatch(cli: Cli) -> Result<Exit, CommandError> {
     }
     let store = Store { named: typed.store, configured: file.store };
     match command {
+        Command::Sync(args) => sync::run(&args, &store),
+        Command::Status(args) => status::run(&args, &store),
         Command::Fold(args) => fold::run(&args),
         Command::Unfold(args) => unfold::run(&args, &store),
         Command::Inspect(args) => inspect::run(&args, &store),
         Command::Verify(args) => verify::run(&args, &store),
+        Command::Replay(args) => replay::run(&args, &store),
         Command::Export(args) => export::run(&args, &store),
         Command::Doctor(args) => doctor::run(&args),
         Command::Completions(args) => shell::completions(&args),

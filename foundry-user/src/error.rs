@@ -74,6 +74,14 @@ pub enum CommandError {
         /// How it failed.
         source: io::Error,
     },
+    /// The daemon, or a replay, ended; it said itself how bad that is.
+    #[error("{why}")]
+    Ended {
+        /// The exit code.
+        exit: Exit,
+        /// What it said.
+        why: String,
+    },
     /// Standard output was closed by its reader: not an error.
     #[error("standard output was closed")]
     BrokenPipe,
@@ -105,6 +113,7 @@ impl CommandError {
                 Exit::NotAllowed
             }
             Self::Io { .. } => Exit::Io,
+            Self::Ended { exit, .. } => *exit,
             Self::BrokenPipe => Exit::Done,
         }
     }

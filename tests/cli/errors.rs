@@ -111,6 +111,15 @@ fn a_brick_that_is_none_is_said() {
 }
 
 #[test]
+fn no_daemon_is_said() {
+    let scratch = Scratch::new();
+    for command in ["sync", "status"] {
+        let said = run(&[&command, &"--store", &scratch.store()]).coded(3);
+        check_message(&said, &["no daemon is running", "store", "--watch"]);
+    }
+}
+
+#[test]
 fn the_command_line_is_checked() {
     for (line, words) in [
         ("", "Usage"),

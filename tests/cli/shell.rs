@@ -5,8 +5,19 @@ use crate::support::{Scratch, program};
 use std::io::Read;
 use std::process::{Command, Stdio};
 
-const COMMANDS: [&str; 8] =
-    ["fold", "unfold", "inspect", "verify", "export", "doctor", "completions", "man"];
+const COMMANDS: [&str; 11] = [
+    "sync",
+    "status",
+    "fold",
+    "unfold",
+    "inspect",
+    "verify",
+    "replay",
+    "export",
+    "doctor",
+    "completions",
+    "man",
+];
 
 #[test]
 fn every_command_is_in_the_help_the_manual_and_the_completions() {

@@ -1,34 +1,33 @@
 //! What the running daemon shows: progress of the first look, then a quiet line.
 //!
-//! Knows: reports, terminals. Must never know: channels, what makes a report.
+//! Knows: progress, updates, terminals. Must never know: channels, what makes an update.
 //! Keeps: on a terminal one line that changes; elsewhere whole lines, and few of them.
 
-use crate::cli::text;
-use crate::event::MonotonicNs;
-use crate::stats::Report;
+use crate::cli::{output, text};
+use crate::daemon::Progress;
+use crate::event::Actor;
+use crate::pipeline::effect::Update;
 use indicatif::{ProgressBar, ProgressDrawTarget};
 use std::io::IsTerminal;
 
 /// Nanoseconds between two lines of progress where there is no terminal.
 const LINE_EVERY_NS: u64 = 5_000_000_000;
 
-/// Share of the newest measurement in the rate, as one part of so many.
-const SMOOTHING: u64 = 4;
-
-/// Shows reports as they come.
+/// Shows progress and updates as they come.
 pub(super) struct View {
     /// A line that changes, on a terminal.
     bar: Option<ProgressBar>,
-    begun: MonotonicNs,
-    last_line: MonotonicNs,
-    rate: Rate,
+    last_line_ns: u64,
+    backend: &'static str,
+    files: u64,
     first_look_done: bool,
-    lost: u64,
+    changes: u64,
+    last_change: String,
 }
 
 impl View {
     /// A view on standard error.
-    pub(super) fn new(now: MonotonicNs) -> Self {
+    pub(super) fn new() -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new_spinner();
             bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(8));
@@ -36,55 +35,88 @@ impl View {
         });
         Self {
             bar,
-            begun: now,
-            last_line: now,
-            rate: Rate::default(),
+            last_line_ns: 0,
+            backend: "",
+            files: 0,
             first_look_done: false,
-            lost: 0,
+            changes: 0,
+            last_change: String::new(),
         }
     }
 
-    /// Takes a report in; whole lines to say come back.
-    pub(super) fn update(&mut self, report: &Report, now: MonotonicNs) -> Vec<String> {
+    /// Takes progress in; whole lines to say come back.
+    pub(super) fn progress(&mut self, now: &Progress) -> Vec<String> {
         let mut lines = Vec::new();
-        self.rate.measure(report.first_fold.bytes_done, now);
-        if !self.first_look_done && report.first_fold.complete {
+        if self.backend.is_empty() && !now.backend.is_empty() {
+            self.backend = now.backend;
+            lines.push(format!("backend: {}", now.backend));
+        }
+        self.files = now.first_fold.files_found;
+        if self.first_look_done {
+            return lines;
+        }
+        if now.first_fold.complete {
             self.first_look_done = true;
-            lines.push(done_line(report, now.0.saturating_sub(self.begun.0)));
+            lines.push(done_line(now));
+            self.show(&self.quiet_line());
+            return lines;
         }
-        let lost = report.numbers.get("lost").copied().unwrap_or(0);
-        if self.lost < lost {
-            let more = text::plural(lost - self.lost, "record", "records");
-            lines.push(format!("{more} did not fit and were made up for by reading more"));
-            self.lost = lost;
-        }
-        let line = if self.first_look_done {
-            quiet_line(report)
-        } else {
-            progress_line(report, self.rate.bytes_per_second)
-        };
-        match &self.bar {
-            Some(bar) => {
-                bar.set_message(text::fit(&line, text::WIDTH - 2));
-                bar.tick();
-            }
-            None if !self.first_look_done
-                && LINE_EVERY_NS <= now.0.saturating_sub(self.last_line.0) =>
-            {
-                self.last_line = now;
-                lines.push(line);
-            }
-            None => {}
+        let line = progress_line(now);
+        if self.bar.is_some() {
+            self.show(&line);
+        } else if LINE_EVERY_NS <= now.elapsed_ns.saturating_sub(self.last_line_ns) {
+            self.last_line_ns = now.elapsed_ns;
+            lines.push(line);
         }
         lines
+    }
+
+    /// Takes an update in.
+    pub(super) fn update(&mut self, update: &Update) {
+        match update {
+            Update::Committed { path, actor, .. } if self.first_look_done => {
+                self.changes += 1;
+                self.last_change = change(path, actor.as_ref());
+            }
+            Update::Removed { path, .. } if self.first_look_done => {
+                self.changes += 1;
+                self.last_change = format!("{} is gone", text::lossy(path));
+            }
+            _ => return,
+        }
+        self.show(&self.quiet_line());
+    }
+
+    /// Counts updates that came faster than they could be shown.
+    pub(super) fn missed(&mut self, n: u64) {
+        if self.first_look_done {
+            self.changes += n;
+        }
+    }
+
+    fn show(&self, line: &str) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(text::fit(line, text::WIDTH - 2));
+            bar.tick();
+        }
+    }
+
+    /// How things stand.
+    fn quiet_line(&self) -> String {
+        let mut line = format!("watching with {}", self.backend);
+        if self.changes > 0 {
+            let changes = text::plural(self.changes, "change", "changes");
+            line.push_str(&format!("; {changes}, last {}", self.last_change));
+        }
+        line
     }
 
     /// Says whole lines without disturbing the one that changes.
     pub(super) fn say(&self, lines: &[String]) {
         for line in lines {
             match &self.bar {
-                Some(bar) => bar.suspend(|| crate::cli::output::say(line)),
-                None => crate::cli::output::say(line),
+                Some(bar) => bar.suspend(|| output::say(line)),
+                None => output::say(line),
             }
         }
     }
@@ -97,40 +129,18 @@ impl View {
     }
 }
 
-/// Bytes a second, smoothed.
-#[derive(Default)]
-struct Rate {
-    last: Option<(u64, MonotonicNs)>,
-    bytes_per_second: u64,
-}
-
-impl Rate {
-    /// Nanoseconds below which two measurements are too close.
-    const STEP_NS: u64 = 200_000_000;
-
-    fn measure(&mut self, bytes: u64, now: MonotonicNs) {
-        let Some((before, then)) = self.last else {
-            self.last = Some((bytes, now));
-            return;
-        };
-        let elapsed = now.0.saturating_sub(then.0);
-        if elapsed < Self::STEP_NS {
-            return;
-        }
-        let gained = u128::from(bytes.saturating_sub(before)) * 1_000_000_000 / u128::from(elapsed);
-        let gained = u64::try_from(gained).unwrap_or(u64::MAX);
-        self.bytes_per_second = if self.bytes_per_second == 0 {
-            gained
-        } else {
-            (self.bytes_per_second / SMOOTHING).saturating_mul(SMOOTHING - 1) + gained / SMOOTHING
-        };
-        self.last = Some((bytes, now));
+/// What changed, and who did it.
+fn change(path: &[u8], actor: Option<&Actor>) -> String {
+    let path = text::lossy(path);
+    match actor {
+        Some(actor) => format!("{path} by {}", text::lossy(&actor.comm)),
+        None => path,
     }
 }
 
 /// How far the first look is.
-fn progress_line(report: &Report, rate: u64) -> String {
-    let first = &report.first_fold;
+fn progress_line(now: &Progress) -> String {
+    let first = &now.first_fold;
     let mut line = format!(
         "first fold: {} of {} files, {} of {}",
         text::count(first.files_done),
@@ -138,93 +148,100 @@ fn progress_line(report: &Report, rate: u64) -> String {
         text::bytes(first.bytes_done),
         text::bytes(first.bytes_found),
     );
-    if rate > 0 {
-        let left = first.bytes_found.saturating_sub(first.bytes_done) / rate;
-        line.push_str(&format!(", {}/s, {} left", text::bytes(rate), text::duration(left)));
+    if let Some(left) = now.left_ns.filter(|_| now.bytes_per_second > 0) {
+        let rate = text::bytes(now.bytes_per_second);
+        line.push_str(&format!(", {rate}/s, {} left", text::duration(left / 1_000_000_000)));
     }
     line
 }
 
 /// What the first look came to.
-fn done_line(report: &Report, took_ns: u64) -> String {
-    let first = &report.first_fold;
-    format!(
+fn done_line(now: &Progress) -> String {
+    let first = &now.first_fold;
+    let mut line = format!(
         "first fold: {}, {} in {}; {} read ({}), {} as their bricks said",
         text::plural(first.files_found, "file", "files"),
         text::bytes(first.bytes_found),
-        text::duration(took_ns / 1_000_000_000),
+        text::duration(now.elapsed_ns / 1_000_000_000),
         text::count(first.files_read),
         text::bytes(first.bytes_read),
         text::count(first.files_agreed),
-    )
-}
-
-/// How things stand.
-fn quiet_line(report: &Report) -> String {
-    let number = |name: &str| report.numbers.get(name).copied().unwrap_or(0);
-    format!(
-        "{}: {}, {} pending, {} seen, {}",
-        report.backend,
-        text::plural(number("artifacts"), "artifact", "artifacts"),
-        text::count(number("pending")),
-        text::plural(number("seen"), "change", "changes"),
-        text::plural(number("commits"), "commit", "commits"),
-    )
+    );
+    if first.bricks_removed > 0 {
+        let gone = text::plural(first.bricks_removed, "brick", "bricks");
+        line.push_str(&format!(", {gone} of vanished files removed"));
+    }
+    line
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::artifact::ArtifactId;
     use crate::stats::FirstFold;
 
-    fn at(seconds: u64) -> MonotonicNs {
-        MonotonicNs(seconds * 1_000_000_000)
-    }
-
-    fn report(done: u64, found: u64, complete: bool) -> Report {
+    fn at(second: u64, done: u64, complete: bool) -> Progress {
         let first_fold = FirstFold {
-            files_found: found,
+            files_found: 400,
             files_done: done,
-            bytes_found: found * 1_000_000,
+            bytes_found: 400_000_000,
             bytes_done: done * 1_000_000,
             files_read: done,
             bytes_read: done * 1_000_000,
             complete,
             ..FirstFold::default()
         };
-        Report { first_fold, ..Report::default() }
+        Progress {
+            backend: "test",
+            first_fold,
+            elapsed_ns: second * 1_000_000_000,
+            bytes_per_second: 10_000_000,
+            left_ns: Some((40 - done / 10) * 1_000_000_000),
+        }
     }
 
     #[test]
     fn without_a_terminal_progress_is_a_few_whole_lines() {
-        let mut view = View { bar: None, ..View::new(at(0)) };
+        let mut view = View { bar: None, ..View::new() };
         let mut said = Vec::new();
         for second in 0..20 {
-            said.extend(view.update(&report(second * 10, 400, false), at(second)));
+            said.extend(view.progress(&at(second, second * 10, false)));
         }
-        assert_eq!(said.len(), 3, "{said:?}");
         assert_eq!(
-            said[0],
-            "first fold: 50 of 400 files, 50.0 MB of 400 MB, 9.99 MB/s, 35 s left"
+            said,
+            [
+                "backend: test",
+                "first fold: 50 of 400 files, 50.0 MB of 400 MB, 10.0 MB/s, 35 s left",
+                "first fold: 100 of 400 files, 100 MB of 400 MB, 10.0 MB/s, 30 s left",
+                "first fold: 150 of 400 files, 150 MB of 400 MB, 10.0 MB/s, 25 s left",
+            ]
         );
-        let done = view.update(&report(400, 400, true), at(21));
         assert_eq!(
-            done,
-            ["first fold: 400 files, 400 MB in 21 s; 400 read (400 MB), 0 as their bricks said"]
+            view.progress(&at(41, 400, true)),
+            ["first fold: 400 files, 400 MB in 41 s; 400 read (400 MB), 0 as their bricks said"]
         );
-        assert!(view.update(&report(400, 400, true), at(100)).is_empty(), "quiet from now on");
+        assert!(view.progress(&at(99, 400, true)).is_empty(), "quiet from now on");
     }
 
     #[test]
-    fn loss_is_said_once() {
-        let mut view = View { bar: None, ..View::new(at(0)) };
-        let mut lossy = report(0, 0, true);
-        view.update(&lossy, at(1));
-        lossy.numbers.insert("lost".to_owned(), 3);
-        assert_eq!(
-            view.update(&lossy, at(2)),
-            ["3 records did not fit and were made up for by reading more"]
-        );
-        assert!(view.update(&lossy, at(3)).is_empty());
+    fn changes_after_the_first_look_are_counted_and_the_last_is_named() {
+        let mut view = View { bar: None, ..View::new() };
+        let actor = Actor { comm: b"d\x1bd".to_vec(), ..Actor::default() };
+        let committed = Update::Committed {
+            artifact: ArtifactId(1),
+            path: b"/opt/tool".to_vec(),
+            generation: 2,
+            size: 5,
+            changed_tiles: None,
+            actor: Some(actor),
+        };
+        view.update(&committed);
+        view.progress(&at(1, 400, true));
+        assert_eq!(view.quiet_line(), "watching with test");
+        view.update(&committed);
+        view.missed(2);
+        view.update(&committed);
+        let line = "watching with test; 4 changes, last /opt/tool by d\u{fffd}d";
+        assert_eq!(view.quiet_line(), line);
     }
 }

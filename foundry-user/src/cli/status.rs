@@ -1,0 +1,81 @@
+//! `status`: the counters of the running daemon.
+//!
+//! Knows: the report. Must never know: who counts.
+
+use super::output::print;
+use super::sync::refused;
+use super::{Store, text};
+use crate::args::Status;
+use crate::control::client;
+use crate::error::{CommandError, Exit};
+use crate::stats::Report;
+use crate::wire;
+
+/// Counters that are bytes.
+const BYTES: [&str; 1] = ["bytes"];
+
+/// What a person looks at first, in this order.
+const FIRST: [&str; 8] =
+    ["artifacts", "pending", "seen", "coalesced", "lost", "resyncs", "commits", "bytes"];
+
+/// Runs the command.
+pub(super) fn run(args: &Status, store: &Store) -> Result<Exit, CommandError> {
+    let report = client::status(&store.path()?).map_err(refused)?;
+    print(&if args.json { wire::document(&wire::status(&report))? } else { sheet(&report) })?;
+    Ok(Exit::Done)
+}
+
+/// The human form.
+fn sheet(report: &Report) -> String {
+    let roots: Vec<String> = report.roots.iter().map(|r| text::clean(r)).collect();
+    let mut out = String::new();
+    let mut add = |name: &str, value: &str| {
+        let words: Vec<String> = value.split(' ').map(str::to_owned).collect();
+        for (i, part) in text::wrap(&words, text::WIDTH - 22).iter().enumerate() {
+            let name = if i == 0 { name } else { "" };
+            out.push_str(&format!("{:20}  {part}\n", text::fit(name, 20)));
+        }
+    };
+    add("backend", &text::clean(&report.backend));
+    add("watches", &roots.join(" "));
+    for name in FIRST {
+        if let Some(n) = report.numbers.get(name) {
+            add(name, &number(name, *n));
+        }
+    }
+    for (kind, n) in report.lost.iter().filter(|(_, n)| **n > 0) {
+        add(&format!("  lost: {}", text::clean(kind)), &format!("{} (repaired)", text::count(*n)));
+    }
+    for (name, n) in report.numbers.iter().filter(|(name, _)| !FIRST.contains(&name.as_str())) {
+        add(&text::clean(&name.replace('_', " ")), &number(name, *n));
+    }
+    add("first look", &first_look(report));
+    out
+}
+
+fn number(name: &str, n: u64) -> String {
+    if BYTES.contains(&name) || name.ends_with("_bytes") { text::bytes(n) } else { text::count(n) }
+}
+
+/// How far the first look at the trees is, and what it had to do.
+fn first_look(report: &Report) -> String {
+    let first = &report.first_fold;
+    let done = format!(
+        "{} of {} files, {} of {}",
+        text::count(first.files_done),
+        text::count(first.files_found),
+        text::bytes(first.bytes_done),
+        text::bytes(first.bytes_found),
+    );
+    if !first.complete {
+        return format!("{done} so far");
+    }
+    format!(
+        "{}, {}; {} read ({}), {} as their bricks said",
+        text::plural(first.files_found, "file", "files"),
+        text::bytes(first.bytes_found),
+        text::count(first.files_read),
+        text::bytes(first.bytes_read),
+        text::count(first.files_agreed),
+    )
+}
