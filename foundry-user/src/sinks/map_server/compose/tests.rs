@@ -1,0 +1,172 @@
+//! A tile shows exactly the cells of the leaves that lie in it.
+
+use super::super::layout::{Layout, NodeKind, Tree};
+use super::super::summary::Writers;
+use super::*;
+use foundry_brick::storage::{MemStorage, Storage};
+use foundry_brick::{Editor, Meta};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+/// Content that is different everywhere, and the same in every run.
+fn bytes(size: usize, seed: u32) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(2_654_435_761) | 1;
+    (0..size)
+        .map(|i| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let noise = u8::try_from(state >> 24).unwrap();
+            if i / 4096 % 3 == 0 { noise } else { b'a' + noise % 7 }
+        })
+        .collect()
+}
+
+fn fold(path: &Path, content: &[u8], brick: &Path) {
+    let stat = std::fs::metadata(path).unwrap();
+    let mut meta = Meta {
+        path: path.to_str().unwrap().as_bytes().to_vec(),
+        mtime_ns: stat.mtime() * 1_000_000_000 + stat.mtime_nsec(),
+        ..Meta::default()
+    };
+    (meta.identity.dev, meta.identity.ino) = (stat.dev(), stat.ino());
+    let mut storage = MemStorage::new();
+    let mut editor = Editor::create(&mut storage, meta).unwrap();
+    editor.resize(content.len() as u64).unwrap();
+    editor.put(0, content).unwrap();
+    editor.commit(1_000_000_000).unwrap();
+    drop(editor);
+    assert!(storage.len().unwrap() > 0);
+    std::fs::write(brick, storage.bytes()).unwrap();
+}
+
+struct Fixture {
+    _dir: tempfile::TempDir,
+    world: World,
+    bricks: Bricks,
+    files: Vec<(u64, Vec<u8>)>,
+}
+
+fn fixture(sizes: &[usize]) -> Fixture {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().to_path_buf();
+    let brick_of = {
+        let root = root.clone();
+        move |path: &[u8]| root.join(format!("{}.brick", &blake3::hash(path).to_hex()[..20]))
+    };
+    let children = (0..sizes.len())
+        .map(|i| Tree {
+            name: format!("f{i}").into_bytes(),
+            kind: NodeKind::File,
+            size: sizes[i] as u64,
+            children: vec![],
+        })
+        .collect();
+    let parent = root.parent().unwrap().to_str().unwrap().as_bytes().to_vec();
+    let name = root.file_name().unwrap().to_str().unwrap().as_bytes().to_vec();
+    let mut layout = Layout::new();
+    let tree = Tree { name, kind: NodeKind::Directory, size: 0, children };
+    layout.place_tree(&parent, tree);
+    let mut world = World::new(1, layout);
+    let bricks = Bricks::new(Arc::new(brick_of.clone()));
+    let mut files = vec![];
+    for (i, size) in sizes.iter().enumerate() {
+        let path = root.join(format!("f{i}"));
+        let content = bytes(*size, u32::try_from(i).unwrap() + 1);
+        std::fs::write(&path, &content).unwrap();
+        let name = path.to_str().unwrap().as_bytes();
+        fold(&path, &content, &brick_of(name));
+        let brick = bricks.open(name, None).unwrap();
+        let summary = Summary::read(&brick, &mut Writers::new()).unwrap();
+        let (id, _) = world.fold(name, summary, None);
+        files.push((world.layout.node(id).unwrap().run().unwrap().start, content));
+    }
+    Fixture { _dir: dir, world, bricks, files }
+}
+
+fn tile(f: &Fixture, level: u32, index: u64) -> Vec<u8> {
+    Plan::new(&f.world, Place::new(level, index).unwrap(), None).compose(&f.bricks)
+}
+
+#[test]
+fn level_0_is_the_bytes_where_they_lie() {
+    let f = fixture(&[5, 70_000, 4096, 200_000, 0]);
+    let end = f.world.layout.end();
+    let mut world = vec![0; usize::try_from(end.next_multiple_of(65_536)).unwrap()];
+    for (start, content) in &f.files {
+        let at = usize::try_from(*start).unwrap();
+        world[at..at + content.len()].copy_from_slice(content);
+    }
+    for (index, want) in world.chunks(TILE_CELLS).enumerate() {
+        let body = tile(&f, 0, index as u64);
+        if want.iter().all(|byte| *byte == 0) {
+            continue;
+        }
+        assert_eq!(body[6], 1);
+        assert!(&body[32..32 + TILE_CELLS] == want, "tile {index}");
+    }
+}
+
+#[test]
+fn higher_levels_are_the_bricks_cells() {
+    let f = fixture(&[300_000, 70_000, 900, 20_000]);
+    for level in 3..=6 {
+        for (start, content) in &f.files {
+            let mut want = vec![];
+            leaves_at(level, content, &mut want);
+            for (i, cell) in (0_u64..).zip(&want) {
+                let at = (start >> (2 * level)) + i;
+                let body = tile(&f, level, at >> 16);
+                let offset = 32 + 4 * usize::try_from(at & 0xffff).unwrap();
+                assert_eq!(&body[offset..offset + 4], cell, "level {level} cell {i}");
+                if i > 40 {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+fn leaves_at(level: u32, content: &[u8], out: &mut Vec<foundry_brick::cells::Cell>) {
+    let mut cells = vec![];
+    foundry_brick::cells::leaves(content, &mut cells);
+    for _ in 3..level {
+        let mut up = vec![];
+        foundry_brick::cells::parents(&cells, &mut up);
+        cells = up;
+    }
+    *out = cells;
+}
+
+#[test]
+fn a_tile_of_everything_opens_no_brick() {
+    let mut f = fixture(&[5000; 40]);
+    f.bricks = Bricks::new(Arc::new(|_: &[u8]| unreachable!("no brick is needed")));
+    let body = tile(&f, f.world.top_level().max(4), 0);
+    assert!(body[32..32 + 4 * TILE_CELLS].iter().any(|value| *value > 0));
+}
+
+#[test]
+fn what_changed_behind_the_brick_is_marked() {
+    let f = fixture(&[9000]);
+    let path = f.world.layout.path(f.world.layout.leaves(0, 1).next().unwrap().0);
+    let path = std::str::from_utf8(&path).unwrap().to_owned();
+    assert_eq!(tile(&f, 0, 0)[7] & 4, 0);
+    std::fs::write(&path, b"shorter now").unwrap();
+    assert_eq!(tile(&f, 0, 0)[7] & 4, 4);
+    // Another file under the same name is not the artifact: its summary stands in.
+    std::fs::write(format!("{path}.new"), vec![1; 9000]).unwrap();
+    std::fs::rename(format!("{path}.new"), &path).unwrap();
+    let body = tile(&f, 0, 0);
+    assert_eq!((body[6], body[7] & 2), (4, 2));
+}
+
+#[test]
+fn spans_say_what_is_content_and_what_is_room() {
+    let f = fixture(&[5000]);
+    let body = tile(&f, 0, 0);
+    let n = u32::from_le_bytes(body[24..28].try_into().unwrap());
+    let spans: Vec<(u32, u8)> = (0..n as usize)
+        .map(|i| &body[32 + TILE_CELLS + 12 * i..])
+        .map(|span| (u32::from_le_bytes(span[..4].try_into().unwrap()), span[4]))
+        .collect();
+    assert_eq!(spans, [(5000, 2), (8192, 1), (65_536, 0)]);
+}

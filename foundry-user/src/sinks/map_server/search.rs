@@ -1,0 +1,254 @@
+//! Finding things: names, symbols, facts, hashes, and bytes.
+//!
+//! Knows: the world's names, bricks. Must never know: HTTP.
+//! Keeps: a search ends at its deadline and says whether it saw everything; answers are bounded.
+
+use super::bricks::{Bricks, Content};
+use super::layout::{NodeId, NodeKind};
+use super::views::{kind, text};
+use super::world::World;
+use foundry_brick::FactValue;
+use serde::Serialize;
+use std::sync::RwLock;
+
+/// Most hits of one answer.
+const MOST_HITS: usize = 200;
+/// Largest file whose bytes are searched.
+const MOST_CONTENT: u64 = 64 << 20;
+
+#[derive(Debug, Serialize)]
+pub(super) struct Hit {
+    node: NodeId,
+    path: String,
+    kind: &'static str,
+    text: String,
+    start: u64,
+    end: u64,
+    index: u64,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Hits {
+    query: String,
+    hits: Vec<Hit>,
+    complete: bool,
+}
+
+/// What is looked for, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Query {
+    Path(String),
+    Symbol(String),
+    Fact(String),
+    Note(String),
+    BuildId(String),
+    Hash(String),
+    Bytes(Vec<u8>),
+    Anything(String),
+}
+
+impl Query {
+    /// `None` for nothing to look for.
+    pub(super) fn parse(query: &str) -> Option<Self> {
+        let query = query.trim();
+        if let Some(quoted) = query.strip_prefix('"') {
+            let inner = quoted.strip_suffix('"').unwrap_or(quoted);
+            return (!inner.is_empty()).then(|| Self::Bytes(inner.as_bytes().to_vec()));
+        }
+        let (word, rest) = query.split_once(':').unwrap_or(("", query));
+        let rest = rest.trim().to_lowercase();
+        let known: Option<fn(String) -> Self> = match word {
+            "path" => Some(Self::Path),
+            "sym" => Some(Self::Symbol),
+            "fact" => Some(Self::Fact),
+            "note" => Some(Self::Note),
+            "build-id" => Some(Self::BuildId),
+            "hash" => Some(Self::Hash),
+            _ => None,
+        };
+        match known {
+            _ if query.is_empty() => None,
+            Some(_) if rest.is_empty() => None,
+            Some(make) => Some(make(rest)),
+            None => Some(Self::Anything(query.to_lowercase())),
+        }
+    }
+
+    const fn opens_bricks(&self) -> bool {
+        !matches!(self, Self::Path(_) | Self::Hash(_))
+    }
+}
+
+/// One leaf to look into.
+struct Candidate {
+    node: NodeId,
+    path: Vec<u8>,
+    index: u64,
+    kind: NodeKind,
+}
+
+pub(super) fn search(
+    world: &RwLock<World>,
+    bricks: &Bricks,
+    text_of_query: &str,
+    query: &Query,
+    expired: &dyn Fn() -> bool,
+) -> Hits {
+    let (mut hits, candidates) = in_memory(world, query);
+    let mut complete = hits.len() < MOST_HITS;
+    if query.opens_bricks() {
+        for candidate in candidates {
+            if hits.len() >= MOST_HITS || expired() {
+                complete = false;
+                break;
+            }
+            look_into(bricks, query, &candidate, &mut hits);
+        }
+    }
+    hits.truncate(MOST_HITS);
+    Hits { query: text_of_query.to_owned(), hits, complete }
+}
+
+/// What names and hashes give, and the leaves to open for the rest, newest change first.
+fn in_memory(world: &RwLock<World>, query: &Query) -> (Vec<Hit>, Vec<Candidate>) {
+    let world = world.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut hits = vec![];
+    let mut candidates = vec![];
+    for (id, node) in (0_u32..).map_while(|id| Some((id, world.layout.node(id)?))) {
+        if node.gone || id == super::layout::ROOT {
+            continue;
+        }
+        let index = node.runs.first().map_or(0, |run| run.start);
+        let found = match query {
+            Query::Path(word) | Query::Anything(word) => {
+                // The whole path only where the word has a slash: names are compared as names.
+                if word.contains('/') {
+                    text(&world.layout.path(id)).to_lowercase().contains(word)
+                } else {
+                    text(&node.name).to_lowercase().contains(word)
+                }
+            }
+            Query::Hash(word) => world
+                .summary(id)
+                .and_then(|summary| summary.blake3)
+                .is_some_and(|hash| blake3::Hash::from(hash).to_hex().starts_with(word.as_str())),
+            _ => false,
+        };
+        if found && hits.len() < MOST_HITS {
+            let path = text(&world.layout.path(id));
+            hits.push(Hit {
+                node: id,
+                text: path.clone(),
+                path,
+                kind: kind(node.kind),
+                start: 0,
+                end: node.size,
+                index,
+            });
+        }
+        if query.opens_bricks() && world.summary(id).is_some() && node.run().is_some() {
+            let path = world.layout.path(id);
+            candidates
+                .push((world.touched(id), Candidate { node: id, path, index, kind: node.kind }));
+        }
+    }
+    candidates.sort_by_key(|(touched, _)| std::cmp::Reverse(*touched));
+    (hits, candidates.into_iter().map(|(_, candidate)| candidate).collect())
+}
+
+fn look_into(bricks: &Bricks, query: &Query, candidate: &Candidate, hits: &mut Vec<Hit>) {
+    let Ok(brick) = bricks.open(&candidate.path, None) else { return };
+    let hit = |kind: &'static str, words: String, start: u64, end: u64| Hit {
+        node: candidate.node,
+        path: text(&candidate.path),
+        kind,
+        text: words,
+        start,
+        end,
+        index: candidate.index + start,
+    };
+    if let Query::Symbol(word) | Query::Anything(word) = query {
+        let regions = brick.regions().unwrap_or_default();
+        let named = regions.into_iter().filter(|r| r.name.to_lowercase().contains(word));
+        hits.extend(named.take(20).map(|r| hit("symbol", r.name, r.start, r.end)));
+    }
+    if let Query::Fact(word) | Query::Anything(word) | Query::BuildId(word) = query {
+        let by_id = matches!(query, Query::BuildId(_));
+        for (name, value) in brick.facts().unwrap_or_default() {
+            let value = match value {
+                FactValue::Text(value) => value,
+                FactValue::Number(value) => value.to_string(),
+                FactValue::Flag(value) => value.to_string(),
+                FactValue::List(values) => values.join(", "),
+            };
+            let id = name == "build_id";
+            let found = if by_id {
+                id && value.to_lowercase().starts_with(word)
+            } else {
+                value.to_lowercase().contains(word)
+            };
+            if found {
+                hits.push(hit("fact", format!("{name}: {value}"), 0, brick.meta().size));
+            }
+        }
+    }
+    if let Query::Note(word) | Query::Anything(word) = query {
+        let note = brick.annotation().ok().flatten().map(|note| text(&note));
+        if let Some(note) = note.filter(|note| note.to_lowercase().contains(word)) {
+            hits.push(hit("note", note.chars().take(200).collect(), 0, brick.meta().size));
+        }
+    }
+    if let (Query::Bytes(wanted), NodeKind::File) = (query, candidate.kind) {
+        let size = brick.meta().size.min(MOST_CONTENT);
+        let mut bytes = vec![0; usize::try_from(size).unwrap_or(0)];
+        let n = match Content::open(brick.meta()) {
+            Ok(content) => content.read(0, &mut bytes).unwrap_or(0),
+            Err(_) => brick.read_payload(0, &mut bytes).unwrap_or(0),
+        };
+        for at in find_all(&bytes[..n], wanted).into_iter().take(20) {
+            let words = text(wanted);
+            hits.push(hit("bytes", words, at, at + wanted.len() as u64));
+        }
+    }
+}
+
+/// Offsets of `wanted`, without overlaps.
+fn find_all(bytes: &[u8], wanted: &[u8]) -> Vec<u64> {
+    let Some(first) = wanted.first() else { return vec![] };
+    let mut found = vec![];
+    let mut at = 0;
+    while let Some(next) = bytes[at..].iter().position(|byte| byte == first) {
+        at += next;
+        if bytes[at..].starts_with(wanted) {
+            found.push(at as u64);
+            at += wanted.len();
+        } else {
+            at += 1;
+        }
+        if found.len() >= 20 {
+            break;
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queries_say_where_to_look() {
+        assert_eq!(Query::parse("  "), None);
+        assert_eq!(Query::parse("sym:"), None);
+        assert_eq!(Query::parse("sym: Main"), Some(Query::Symbol("main".into())));
+        assert_eq!(Query::parse("\"a b\""), Some(Query::Bytes(b"a b".to_vec())));
+        assert_eq!(Query::parse("std::vec"), Some(Query::Anything("std::vec".into())));
+    }
+
+    #[test]
+    fn bytes_are_found_everywhere_they_are() {
+        assert_eq!(find_all(b"aababab", b"ab"), [1, 3, 5]);
+        assert_eq!(find_all(b"ab", b"abc"), Vec::<u64>::new());
+        assert_eq!(find_all(b"", b"a"), Vec::<u64>::new());
+    }
+}

@@ -1,0 +1,423 @@
+//! The server as a client meets it: every example of API.md, the guard, live messages.
+
+use super::*;
+use crate::artifact::ArtifactId;
+use crate::event::Actor;
+use foundry_brick::storage::MemStorage;
+use foundry_brick::{Editor, Meta, Writer};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// Longer than anything here takes; a test that waits this long has failed.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Fixture {
+    dir: tempfile::TempDir,
+    updates: broadcast::Sender<Arc<Update>>,
+    server: MapServer,
+}
+
+/// Folds a file into its brick, as another generation where there is one.
+fn fold(dir: &Path, path: &Path, at_ns: i64) -> Vec<u64> {
+    let content = std::fs::read(path).unwrap();
+    let stat = std::fs::metadata(path).unwrap();
+    let mut meta = Meta {
+        path: path.to_str().unwrap().as_bytes().to_vec(),
+        mtime_ns: stat.mtime() * 1_000_000_000 + stat.mtime_nsec(),
+        ..Meta::default()
+    };
+    (meta.identity.dev, meta.identity.ino) = (stat.dev(), stat.ino());
+    let brick = brick_of(dir, &meta.path);
+    let mut storage = match std::fs::read(&brick) {
+        Ok(bytes) => MemStorage::from(bytes),
+        Err(_) => MemStorage::new(),
+    };
+    let mut editor = if brick.exists() {
+        Editor::open(&mut storage).unwrap()
+    } else {
+        Editor::create(&mut storage, meta.clone()).unwrap()
+    };
+    editor.set_meta(meta);
+    editor.resize(content.len() as u64).unwrap();
+    if !content.is_empty() {
+        editor.put(0, &content).unwrap();
+    }
+    let writer = Writer { exe: b"/usr/bin/dd".to_vec(), at_ns, ..Writer::default() };
+    editor.set_writer(0..content.len() as u64, writer);
+    let committed = editor.commit(at_ns).unwrap();
+    drop(editor);
+    std::fs::write(brick, storage.bytes()).unwrap();
+    committed.changed_tiles.unwrap_or_default()
+}
+
+fn brick_of(dir: &Path, path: &[u8]) -> PathBuf {
+    dir.join("store").join(&blake3::hash(path).to_hex()[..20])
+}
+
+impl Fixture {
+    async fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let tree = dir.path().join("tree");
+        std::fs::create_dir_all(tree.join("sub")).unwrap();
+        std::fs::create_dir_all(dir.path().join("store")).unwrap();
+        std::fs::write(tree.join("a.txt"), "hello ".repeat(4000)).unwrap();
+        std::fs::write(tree.join("sub/<img onerror=alert(1)>"), vec![7; 200_000]).unwrap();
+        for name in ["a.txt", "sub/<img onerror=alert(1)>"] {
+            fold(dir.path(), &tree.join(name), 5_000_000_000);
+        }
+        let (updates, receiver) = broadcast::channel(64);
+        let root = dir.path().to_path_buf();
+        let config = MapConfig {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            roots: vec![tree.to_str().unwrap().as_bytes().to_vec()],
+            store: dir.path().join("store"),
+            saved: dir.path().join("store/map.layout"),
+            brick_path: Arc::new(move |path: &[u8]| brick_of(&root, path)),
+        };
+        let server = start(config, receiver).await.unwrap();
+        let fixture = Self { dir, updates, server };
+        fixture.until_scanned().await;
+        fixture
+    }
+
+    fn key(&self) -> String {
+        self.server.link().split("key=").nth(1).unwrap().to_owned()
+    }
+
+    fn file(&self) -> PathBuf {
+        self.dir.path().join("tree/a.txt")
+    }
+
+    async fn until_scanned(&self) {
+        let deadline = tokio::time::timeout(PATIENCE, async {
+            loop {
+                let status = self.get("/api/v1/status").await;
+                if status.text().contains("\"scanning\":false,")
+                    || status.text().ends_with("false}")
+                {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+        });
+        deadline.await.expect("the bricks that are there are read");
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        let key = format!("Authorization: Bearer {}\r\n", self.key());
+        self.send("GET", path, &key).await
+    }
+
+    async fn send(&self, method: &str, path: &str, headers: &str) -> Answer {
+        let address = self.server.address();
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let host =
+            if headers.contains("Host:") { String::new() } else { format!("Host: {address}\r\n") };
+        let request =
+            format!("{method} {path} HTTP/1.1\r\n{host}{headers}Connection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut bytes = vec![];
+        tokio::time::timeout(PATIENCE, stream.read_to_end(&mut bytes)).await.unwrap().unwrap();
+        let split = bytes.windows(4).position(|w| w == b"\r\n\r\n").unwrap();
+        let head = String::from_utf8(bytes[..split].to_vec()).unwrap();
+        let body = bytes[split + 4..].to_vec();
+        Answer { status: head[9..12].parse().unwrap(), head, body }
+    }
+
+    /// The number after `"name":` in the first match of an answer.
+    async fn number(&self, path: &str, name: &str) -> u64 {
+        let text = self.get(path).await.text();
+        let after = text.split(&format!("\"{name}\":")).nth(1).unwrap_or_else(|| panic!("{text}"));
+        let digits = after.trim_start_matches('"');
+        let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap();
+        digits[..end].parse().unwrap()
+    }
+
+    async fn node(&self, path: &Path) -> u64 {
+        let text = self.get(&format!("/api/v1/path?path={}", path.display())).await.text();
+        let last = text.rsplit("\"id\":").next().unwrap();
+        last[..last.find(',').unwrap()].parse().unwrap()
+    }
+}
+
+struct Answer {
+    status: u16,
+    head: String,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        let name = format!("{name}: ");
+        self.head.lines().find_map(|line| line.strip_prefix(&name))
+    }
+}
+
+/// The examples of API.md: request, what is special about it, status and kind expected.
+fn examples() -> Vec<(String, String, u16, Option<String>)> {
+    let text = include_str!("../../../../API.md");
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    let pairs =
+        lines.windows(2).filter(|pair| pair[0].starts_with("> ") && pair[1].starts_with("< "));
+    pairs
+        .map(|pair| {
+            let (request, special) = match pair[0][2..].split_once(" (") {
+                Some((request, special)) => (request, special.trim_end_matches(')')),
+                None => (&pair[0][2..], ""),
+            };
+            let mut expected = pair[1][2..].split(' ');
+            let status = expected.next().unwrap().parse().unwrap();
+            (request.to_owned(), special.to_owned(), status, expected.next().map(str::to_owned))
+        })
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_example_of_the_documentation_answers_as_it_says() {
+    let f = Fixture::new().await;
+    let file = f.node(&f.file()).await;
+    let world = "/api/v1/world";
+    let (epoch, seq) = (f.number(world, "epoch").await, f.number(world, "seq").await);
+    let top = f.number(world, "top_level").await;
+    let values = [
+        ("{token}", f.key()),
+        ("{root}", "0".to_owned()),
+        ("{file}", file.to_string()),
+        ("{top}", top.to_string()),
+        ("{epoch}", epoch.to_string()),
+        ("{seq}", seq.to_string()),
+    ];
+    let examples = examples();
+    assert!(examples.len() > 30, "the examples are found");
+    for (request, special, status, kind) in examples {
+        let request = values.iter().fold(request, |text, (name, value)| text.replace(name, value));
+        let (method, path) = request.split_once(' ').unwrap();
+        let mut headers = format!("Authorization: Bearer {}\r\n", f.key());
+        match special.as_str() {
+            "no key" => headers.clear(),
+            "" | "no upgrade" => {}
+            header => headers.push_str(&format!("{header}\r\n")),
+        }
+        let answer = f.send(method, path, &headers).await;
+        let text = answer.text();
+        assert_eq!(answer.status, status, "{request} ({special}): {text}");
+        if let Some(kind) = kind {
+            let found = answer.header("content-type").unwrap_or_default();
+            assert!(found.starts_with(&kind), "{request}: {found}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tiles_are_kept_as_long_as_they_are_true() {
+    let f = Fixture::new().await;
+    let world = "/api/v1/world";
+    let (epoch, seq) = (f.number(world, "epoch").await, f.number(world, "seq").await);
+    let tile = format!("/api/v1/tiles/3/0?epoch={epoch}&seq={seq}");
+    let answer = f.get(&tile).await;
+    assert!(answer.header("cache-control").unwrap().contains("immutable"));
+    let etag = answer.header("etag").unwrap().to_owned();
+    let again = format!("Authorization: Bearer {}\r\nIf-None-Match: {etag}\r\n", f.key());
+    assert_eq!(f.send("GET", &tile, &again).await.status, 304);
+    let old = f.get(&format!("/api/v1/tiles/3/0?epoch={epoch}&seq=0")).await;
+    assert_eq!(old.header("cache-control"), Some("no-cache"));
+    assert!(old.header("content-security-policy").unwrap().contains("default-src 'none'"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bytes_say_where_they_are_from_and_whether_they_still_agree() {
+    let f = Fixture::new().await;
+    let file = f.node(&f.file()).await;
+    let path = format!("/api/v1/artifacts/{file}/bytes?at=0&len=6");
+    let answer = f.get(&path).await;
+    assert_eq!(
+        (answer.text().as_str(), answer.header("foundry-source")),
+        ("hello ", Some("artifact"))
+    );
+    assert_eq!(answer.header("foundry-differs"), None);
+    let mut changed = std::fs::read(f.file()).unwrap();
+    changed[9000] = b'!';
+    std::fs::write(f.file(), changed).unwrap();
+    assert_eq!(f.get(&path).await.header("foundry-differs"), Some("true"));
+    std::fs::remove_file(f.file()).unwrap();
+    assert_eq!(f.get(&path).await.status, 404);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_search_finds_names_and_bytes() {
+    let f = Fixture::new().await;
+    let hits = f.get("/api/v1/search?q=onerror").await.text();
+    assert!(
+        hits.contains("<img onerror=alert(1)>") && hits.contains("\"complete\":true"),
+        "{hits}"
+    );
+    let hits = f.get("/api/v1/search?q=%22lo%20hel%22").await.text();
+    assert!(hits.contains("\"kind\":\"bytes\"") && hits.contains("\"start\":3"), "{hits}");
+}
+
+/// A WebSocket client of a few lines: masked binary frames out, whole frames in.
+struct Live {
+    stream: TcpStream,
+}
+
+impl Live {
+    async fn open(f: &Fixture) -> Self {
+        let address = f.server.address();
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request = format!(
+            "GET /api/v1/live HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {}\r\n\
+             Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n",
+            f.key()
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut head = vec![];
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.unwrap());
+        }
+        assert!(head.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&head));
+        Self { stream }
+    }
+
+    async fn say(&mut self, message: &[u8]) {
+        assert!(message.len() < 126);
+        let mut frame = vec![0x82, 0x80 | u8::try_from(message.len()).unwrap(), 0, 0, 0, 0];
+        frame.extend_from_slice(message);
+        self.stream.write_all(&frame).await.unwrap();
+    }
+
+    async fn hear(&mut self) -> Vec<u8> {
+        let read = async {
+            loop {
+                let first = self.stream.read_u8().await.unwrap();
+                let short = self.stream.read_u8().await.unwrap();
+                let len = match short {
+                    126 => usize::from(self.stream.read_u16().await.unwrap()),
+                    127 => usize::try_from(self.stream.read_u64().await.unwrap()).unwrap(),
+                    n => usize::from(n),
+                };
+                let mut bytes = vec![0; len];
+                self.stream.read_exact(&mut bytes).await.unwrap();
+                if first & 15 == 2 {
+                    return bytes;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, read).await.expect("a message")
+    }
+
+    async fn hear_kind(&mut self, kind: u8) -> Vec<u8> {
+        loop {
+            let message = self.hear().await;
+            if message[0] == kind {
+                return message;
+            }
+        }
+    }
+
+    async fn subscribe(&mut self, level: u8, first: u64, end: u64) {
+        let mut message = vec![1, 1, 0, level];
+        message.extend_from_slice(&first.to_le_bytes());
+        message.extend_from_slice(&end.to_le_bytes());
+        self.say(&message).await;
+    }
+}
+
+fn actor() -> Actor {
+    Actor { pid: 77, comm: b"dd".to_vec(), exe: Some(b"/usr/bin/dd".to_vec()), ..Actor::default() }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_is_told_with_its_tile_and_its_author() {
+    let f = Fixture::new().await;
+    let mut live = Live::open(&f).await;
+    assert_eq!(live.hear_kind(1).await.len(), 19);
+    live.subscribe(0, 0, 16).await;
+    // An answer to the resume shows that the subscription was taken.
+    let mut resume = vec![2];
+    resume.extend_from_slice(&f.number("/api/v1/world", "epoch").await.to_le_bytes());
+    resume.extend_from_slice(&0_u64.to_le_bytes());
+    live.say(&resume).await;
+    live.hear_kind(2).await;
+
+    let mut content = std::fs::read(f.file()).unwrap();
+    content[100] = b'#';
+    std::fs::write(f.file(), &content).unwrap();
+    let tiles = fold(f.dir.path(), &f.file(), 6_000_000_000);
+    let update = Update::Committed {
+        artifact: ArtifactId(1),
+        path: f.file().to_str().unwrap().as_bytes().to_vec(),
+        generation: 2,
+        size: content.len() as u64,
+        changed_tiles: Some(tiles),
+        actor: Some(actor()),
+    };
+    assert_eq!(f.updates.send(Arc::new(update)).unwrap(), 1);
+    let told = live.hear_kind(2).await;
+    assert!(u32::from_le_bytes(told[9..13].try_into().unwrap()) >= 1);
+    let activity = live.hear_kind(4).await;
+    assert_eq!(activity[7], 1, "a change");
+    assert!(activity.windows(11).any(|w| w == b"/usr/bin/dd"));
+
+    let stranger = [9, 9, 9];
+    live.say(&stranger).await;
+    let mut rest = vec![];
+    let closed = tokio::time::timeout(PATIENCE, live.stream.read_to_end(&mut rest)).await;
+    assert!(closed.is_ok(), "who speaks another protocol must go");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_does_not_read_slows_nobody() {
+    let f = Fixture::new().await;
+    let mut slow = Live::open(&f).await;
+    slow.subscribe(0, 0, 16).await;
+    let path = f.file().to_str().unwrap().as_bytes().to_vec();
+    for n in 0..20_000_u32 {
+        let actor = Actor { pid: n, exe: Some(path.clone()), ..actor() };
+        drop(f.updates.send(Arc::new(Update::Exec { actor })));
+        if n % 32 == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+    // Others are served meanwhile, and a newcomer hears the newest.
+    let mut quick = Live::open(&f).await;
+    quick.hear_kind(1).await;
+    let actor = Actor { pid: 424_242, ..actor() };
+    f.updates.send(Arc::new(Update::Exec { actor })).unwrap();
+    let told = quick.hear_kind(4).await;
+    assert!(told.windows(4).any(|w| w == 424_242_u32.to_le_bytes()));
+    drop(slow);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn places_outlive_the_server() {
+    let f = Fixture::new().await;
+    let chain = |text: String| text.split("\"runs\":").last().unwrap()[..20].to_owned();
+    let query = format!("/api/v1/path?path={}", f.file().display());
+    let before = chain(f.get(&query).await.text());
+    let Fixture { dir, updates, server } = f;
+    drop(updates);
+    server.stop();
+    // Something larger would have come first, had the tree been placed anew.
+    std::fs::write(dir.path().join("tree/0"), vec![1; 400_000]).unwrap();
+    let (updates, receiver) = broadcast::channel(64);
+    let root = dir.path().to_path_buf();
+    let config = MapConfig {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        roots: vec![dir.path().join("tree").to_str().unwrap().as_bytes().to_vec()],
+        store: dir.path().join("store"),
+        saved: dir.path().join("store/map.layout"),
+        brick_path: Arc::new(move |path: &[u8]| brick_of(&root, path)),
+    };
+    let server = start(config, receiver).await.unwrap();
+    let f = Fixture { dir, updates, server };
+    f.until_scanned().await;
+    assert_eq!(chain(f.get(&query).await.text()), before);
+}
