@@ -1,0 +1,101 @@
+// The shader that colours cells.
+//
+// Knows: the table of palettes.ts, the rasters of raster.ts. Must never know: where tiles come from.
+// Keeps: colour is a function of the cell, its mark and the palette; switching one uploads nothing.
+
+export const VERTEX = `#version 300 es
+in vec2 aPosition;
+out vec2 vCell;
+uniform mat3 uProjectionMatrix;
+uniform mat3 uWorldTransformMatrix;
+uniform mat3 uTransformMatrix;
+void main() {
+  mat3 mvp = uProjectionMatrix * uWorldTransformMatrix * uTransformMatrix;
+  gl_Position = vec4((mvp * vec3(aPosition, 1.0)).xy, 0.0, 1.0);
+  vCell = aPosition;
+}
+`;
+
+export const FRAGMENT = `#version 300 es
+precision highp float;
+precision highp int;
+in vec2 vCell;
+out vec4 finalColor;
+uniform sampler2D uCells;
+uniform sampler2D uMarks;
+uniform sampler2D uChanged;
+uniform sampler2D uLut;
+// channels (0, 1 or 4), whether marks and changes are one texel each, glow of changes, alpha
+uniform vec4 uTile;
+uniform float uFlatChanged;
+// palette, pixels a cell, whether to smooth edges, light theme
+uniform vec4 uPaint;
+
+vec3 table(int row, float i) {
+  return texelFetch(uLut, ivec2(int(clamp(i, 0.0, 255.0) + 0.5), row), 0).rgb;
+}
+
+vec3 colourAt(ivec2 p) {
+  p = clamp(p, ivec2(0), ivec2(255));
+  vec4 mark = texelFetch(uMarks, uTile.y > 0.5 ? ivec2(0) : p, 0) * 255.0;
+  int kind = int(mark.r + 0.5);
+  vec3 rgb = table(3, mark.r);
+  if (kind > 1 && kind < 11 && uTile.x > 0.5) {
+    vec4 c = texelFetch(uCells, p, 0);
+    bool bytes = uTile.x < 2.0;
+    float value = c.r * 255.0;
+    float entropy = bytes ? c.g : c.r;
+    // Texture under the flat palettes: what varies stays visible.
+    float grain;
+    vec3 own;
+    vec4 share;
+    if (bytes) {
+      own = table(0, value);
+      grain = 0.35 + 0.65 * c.r;
+    } else {
+      share = vec4(c.g, c.b, c.a, max(0.0, 1.0 - c.g - c.b - c.a));
+      vec3 zero = table(6, 0.0), low = table(6, 1.0), text = table(6, 2.0), high = table(6, 3.0);
+      vec3 light = share.x * zero * zero + share.y * text * text + share.z * high * high + share.w * low * low;
+      own = sqrt(light / max(0.001, share.x + share.y + share.z + share.w));
+      grain = 0.35 + 0.65 * clamp(0.75 * entropy + 0.35 * (1.0 - share.x) - 0.1, 0.0, 1.0);
+    }
+    int palette = int(uPaint.x + 0.5);
+    if (palette == 0) rgb = own;
+    else if (palette == 1) rgb = table(1, entropy * 255.0);
+    else if (palette == 2) rgb = table(2, bytes ? value : 255.0 * (share.y * 0.36 + share.z * 0.75 + share.w * 0.1));
+    else {
+      vec3 flatColour = palette == 3 ? table(3, mark.r) : palette == 4 ? table(4, mark.g) : table(5, mark.b);
+      vec3 ground = uPaint.w > 0.5 ? vec3(0.97) : vec3(0.035, 0.045, 0.07);
+      rgb = mix(ground, flatColour, grain);
+    }
+    // Changed since it was folded: striped, so that it cannot be taken for the truth.
+    if (int(mark.a + 0.5) % 2 == 1 && (p.x + p.y) % 4 == 0) rgb = mix(rgb, vec3(0.86, 0.2, 0.45), 0.75);
+  } else if (kind == 1) {
+    rgb *= ((p.x / 4 + p.y / 4) % 2 == 0) ? 1.0 : (uPaint.w > 0.5 ? 0.985 : 1.12);
+  } else if (kind >= 11) {
+    rgb *= ((p.x + p.y) % 6 < 2) ? 1.35 : 1.0;
+  }
+  if (uTile.z > 0.0) {
+    float changed = texelFetch(uChanged, uFlatChanged > 0.5 ? ivec2(0) : p, 0).r * uTile.z;
+    vec3 glow = uPaint.w > 0.5 ? vec3(0.9, 0.32, 0.0) : vec3(1.0, 0.86, 0.5);
+    rgb = mix(rgb, glow, changed);
+  }
+  return rgb;
+}
+
+void main() {
+  vec3 rgb;
+  if (uPaint.z > 0.5) {
+    vec2 p = vCell - 0.5;
+    vec2 i = floor(p);
+    vec2 f = clamp((p - i - 0.5) * uPaint.y + 0.5, 0.0, 1.0);
+    ivec2 q = ivec2(i);
+    vec3 a = colourAt(q), b = colourAt(q + ivec2(1, 0));
+    vec3 c = colourAt(q + ivec2(0, 1)), d = colourAt(q + ivec2(1, 1));
+    rgb = mix(mix(a, b, f.x), mix(c, d, f.x), f.y);
+  } else {
+    rgb = colourAt(ivec2(floor(vCell)));
+  }
+  finalColor = vec4(rgb * uTile.w, uTile.w);
+}
+`;

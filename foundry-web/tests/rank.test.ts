@@ -1,0 +1,15 @@
+import { expect, it } from "vitest";
+import type { Hit } from "../src/api.ts";
+import { rank } from "../src/rank.ts";
+
+const hit = (path: string, kind = "file", text = path): Hit => ({ node: 1, path, kind, text, start: 0, end: 1, index: 0 });
+
+it("what is named so comes before what only contains it", () => {
+  const hits = [hit("/opt/share/gitignore.txt"), hit("/opt/bin/digit"), hit("/opt/bin/git"), hit("/opt/bin/git-shell")];
+  expect(rank(hits, "git").map((h) => h.path)).toEqual(["/opt/bin/git", "/opt/bin/git-shell", "/opt/share/gitignore.txt", "/opt/bin/digit"]);
+});
+
+it("a symbol is ranked by its own name, and equals keep their order", () => {
+  const hits = [hit("/a", "symbol", "domain"), hit("/a", "symbol", "main"), hit("/b", "symbol", "main")];
+  expect(rank(hits, "sym: main").map((h) => h.path + h.text)).toEqual(["/amain", "/bmain", "/adomain"]);
+});
