@@ -46,7 +46,7 @@ fn geometries_cover_what_they_are_for() {
     let mut slots = Slots::new(1, 1 << 14);
     slots.claim([1, 1], A, false);
     assert_eq!(slots.grow(0, 4 << 20), None, "64 tiles have their bits in the summary");
-    assert_eq!(slots.grow(0, (4 << 20) + 1).unwrap().words, 4);
+    assert_eq!(slots.grow(0, (4 << 20) + 1).unwrap().words, 2);
     assert_eq!(slots.grow(0, 8 << 20), None, "there is headroom");
 }
 
