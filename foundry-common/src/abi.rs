@@ -441,6 +441,8 @@ pub mod setting {
     pub const CQE_SKIP_MASK: usize = 3;
     /// Not 0: `io_uring_complete` passes the completion entry, not its parts.
     pub const COMPLETE_HAS_ENTRY: usize = 4;
+    /// Not 0: `vfs_mkdir` returns the dentry that it made.
+    pub const MKDIR_RETURNS_DENTRY: usize = 5;
     /// Number of settings.
     pub const COUNT: usize = 8;
 }

@@ -10,12 +10,14 @@
 
 mod bench;
 mod check;
+mod ebpf;
 mod live;
 mod place;
 mod run;
 mod stage;
 mod test;
 mod tools;
+mod vm;
 mod web;
 
 use std::process::ExitCode;
@@ -32,6 +34,10 @@ usage: cargo xtask TASK [ARGUMENTS]
   test           everything: format, lints, docs, unit, integration and live tests;
                  installs what they need where it may, says what it skipped where it may not
                  (with CI=true a skip is a failure)
+  ebpf [--check] compiles the probes into foundry-ebpf/prebuilt, or proves that they are what
+                 is committed there
+  vm [KERNEL...] -- PROGRAM ARGS
+                 runs a program as root in virtual machines with other kernels
   check          the quick part of `test`: format, lints, and every test that needs no privileges
   bench [NAME]   the figures the project is measured by, or one of them: fold untracked latency
                  flood huge idle (root; nothing else should run meanwhile)
@@ -47,6 +53,8 @@ fn main() -> ExitCode {
     let outcome = match task {
         "run" => run::run(rest),
         "test" => test::run(rest),
+        "ebpf" => ebpf::run(rest),
+        "vm" => vm::run(rest),
         "check" => check::run(rest),
         "bench" => bench::run(rest),
         "help" | "--help" | "-h" => {

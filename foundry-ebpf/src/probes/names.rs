@@ -3,23 +3,16 @@
 //! Knows: dentries. Must never know: whether the call succeeded, mostly: a name is a place to look at.
 //! Keeps: a name is reported when the directory has changed already.
 
+use crate::config::setting;
 use crate::kernel::{self, Pointer};
 use crate::maps::{RENAMES, Renaming};
 use crate::{dirty, emit, interest};
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use aya_ebpf::macros::{fentry, fexit};
 use aya_ebpf::programs::{FEntryContext, FExitContext};
-use foundry_common::abi::field;
+use foundry_common::abi::{field, setting as set};
 
 const FMODE_CREATED: u32 = 0x10_0000;
-/// No kernel object lies below; errors and results that are not pointers do.
-const LEAST_ADDRESS: u64 = 1 << 47;
-const MOST_ERRNO: u64 = 4095;
-
-#[inline(always)]
-fn is_pointer(value: u64) -> bool {
-    value > LEAST_ADDRESS && value < u64::MAX - MOST_ERRNO
-}
 
 /// Reports the name of `dentry` in the directory `dir`.
 #[inline(always)]
@@ -46,10 +39,8 @@ fn report_at(dir: u64, dentry: u64) -> i32 {
 /// `struct file *do_filp_open(int dfd, struct filename *, const struct open_flags *)`
 #[fexit]
 pub fn fx_open(ctx: FExitContext) -> i32 {
-    let file: u64 = ctx.arg(3);
-    if is_pointer(file) {
-        let _ = Pointer::new(file).and_then(created);
-    }
+    // Where it is an error, it is no address, and reading there fails.
+    let _ = Pointer::new(ctx.arg(3)).and_then(created);
     0
 }
 
@@ -77,8 +68,11 @@ pub fn fx_mknod(ctx: FExitContext) -> i32 {
 /// which may be another one than was passed.
 #[fexit]
 pub fn fx_mkdir(ctx: FExitContext) -> i32 {
-    let made: u64 = ctx.arg(4);
-    report_at(ctx.arg(1), if is_pointer(made) { made } else { ctx.arg(2) })
+    if setting(set::MKDIR_RETURNS_DENTRY) != 0 {
+        report_at(ctx.arg(1), ctx.arg(4))
+    } else {
+        report_at(ctx.arg(1), ctx.arg(2))
+    }
 }
 
 /// `int vfs_symlink(idmap, struct inode *dir, struct dentry *, const char *)`

@@ -249,6 +249,18 @@ impl<'a> Btf<'a> {
         (prototype.kind == kind::FUNC_PROTO).then_some(prototype.count)
     }
 
+    /// Whether a function returns a pointer.
+    #[must_use]
+    pub fn returns_pointer(&self, function: &str) -> bool {
+        let returned = || {
+            let (_, found) = self.get(self.function(function)?).ok()?;
+            let (_, prototype) = self.get(found.size_or_type).ok()?;
+            let (_, value) = self.get(self.resolve(prototype.size_or_type).ok()?).ok()?;
+            Some(value.kind)
+        };
+        returned() == Some(kind::PTR)
+    }
+
     /// Number of parameters of a tracepoint's probes, its own data included.
     #[must_use]
     pub fn tracepoint_parameters(&self, name: &str) -> Option<u32> {

@@ -152,6 +152,7 @@ fn settings(btf: &Btf<'_>) -> [u32; setting::COUNT] {
     // The tracepoint's own data, the ring, the request, the entry.
     let whole_entry = btf.tracepoint_parameters("io_uring_complete") == Some(4);
     settings[setting::COMPLETE_HAS_ENTRY] = u32::from(whole_entry);
+    settings[setting::MKDIR_RETURNS_DENTRY] = u32::from(btf.returns_pointer("vfs_mkdir"));
     settings
 }
 

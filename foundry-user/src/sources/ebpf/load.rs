@@ -16,6 +16,9 @@ use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 static OBJECT: &[u8] =
     aya::include_bytes_aligned!("../../../../foundry-ebpf/prebuilt/foundry-ebpf.o");
 
+/// Lines of the verifier's log that are told.
+const LOG_LINES: usize = 4;
+
 const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
 
 /// Programs that run.
@@ -54,7 +57,8 @@ pub(super) fn load(backend: Backend, limits: &Limits) -> Result<Loaded, SourceEr
         .map_max_entries("BITMAPS", limits.words)
         .map_max_entries("BELL", limits.bell_bytes)
         .map_max_entries("LIFE", limits.life_bytes)
-        .verifier_log_level(VerifierLogLevel::DISABLE)
+        // Asked for by the loader only when a program is refused.
+        .verifier_log_level(VerifierLogLevel::DEBUG)
         .load(OBJECT)
         .map_err(|error| unavailable(backend, describe(&error)))?;
     load_control(&mut ebpf).map_err(|error| unavailable(backend, describe(&error)))?;
@@ -112,8 +116,19 @@ fn attach(ebpf: &mut Ebpf, spec: &Spec, kernel: &Btf<'_>, types: &aya::Btf) -> S
     };
     match start(program, spec.hook, types) {
         Ok(()) => Status::Attached,
+        Err(ProgramError::LoadError { io_error, verifier_log }) => {
+            Status::Refused(refusal(&io_error, &verifier_log.to_string()))
+        }
         Err(error) => Status::Refused(describe(&error)),
     }
+}
+
+/// Why the verifier refused a program: the end of what it said, before its statistics.
+fn refusal(error: &std::io::Error, log: &str) -> String {
+    let said = log.lines().filter(|line| !line.is_empty() && !line.starts_with("processed "));
+    let last: Vec<&str> = said.collect();
+    let from = last.len().saturating_sub(LOG_LINES);
+    format!("{error}: {}", last[from..].join(" | ")).trim_end_matches([':', ' ']).to_owned()
 }
 
 fn start(program: &mut Program, hook: Hook, types: &aya::Btf) -> Result<(), ProgramError> {

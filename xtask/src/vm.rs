@@ -1,0 +1,179 @@
+//! `cargo xtask vm [KERNEL...] -- PROGRAM ARGS`: runs a program as root on other kernels, in seconds.
+//!
+//! Knows: Debian's kernel packages, initramfs archives, qemu. Must never know: what the program does.
+//! Keeps: a kernel is fetched once; a machine that hangs is ended; the program's exit status is ours.
+
+mod archive;
+mod kernel;
+
+use crate::{Outcome, place, tools};
+use archive::Archive;
+use kernel::Kernel;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// The oldest and the newest kernel of the stable Debian release that has both.
+const DEFAULT_KERNELS: [&str; 2] = ["6.1", "6.12"];
+/// Seconds a machine may take; the slowest so far needs a tenth of it.
+const MOST_SECONDS: &str = "900";
+const STATUS: &str = "foundry-vm-status=";
+
+/// Programs that tests use to make file systems, where this machine has them.
+const HELPERS: [&str; 3] = ["mkfs.ext4", "mkfs.xfs", "mkfs.btrfs"];
+
+const USAGE: &str = "usage: cargo xtask vm [KERNEL...] -- PROGRAM ARGS, with KERNEL such as 6.1 or the path of a vmlinuz";
+
+pub(crate) fn run(args: &[String]) -> Outcome {
+    let split = args.iter().position(|arg| arg == "--").ok_or(USAGE)?;
+    let (kernels, rest) = (&args[..split], &args[split + 1..]);
+    let (program, arguments) = rest.split_first().ok_or(USAGE)?;
+    let kernels: Vec<&str> = match kernels {
+        [] => DEFAULT_KERNELS.to_vec(),
+        named => named.iter().map(String::as_str).collect(),
+    };
+    let mut failed = Vec::new();
+    for name in kernels {
+        println!("== {name}: {program} {}", arguments.join(" "));
+        match boot(name, Path::new(program), arguments, &[])? {
+            0 => {}
+            status => failed.push(format!("exit status {status} on {name}")),
+        }
+    }
+    if failed.is_empty() { Ok(()) } else { Err(failed.join(", ").into()) }
+}
+
+/// Runs `program` as root on kernel `name` with some more environment, and returns its exit status.
+pub(crate) fn boot(
+    name: &str,
+    program: &Path,
+    arguments: &[String],
+    environment: &[(&str, &str)],
+) -> Result<i32, Box<dyn std::error::Error>> {
+    let qemu = tools::ensure_debian("qemu-system-x86_64", "qemu-system-x86")?;
+    tools::ensure_debian("busybox", "busybox-static")?;
+    let kernel = Kernel::get(name)?;
+    let initramfs = initramfs(&kernel, program, arguments, environment)?;
+    let mut machine = Command::new("timeout")
+        .args(["--kill-after=5", MOST_SECONDS])
+        .arg(qemu)
+        // Emulated: hardware help is missing on many development machines, and half there on some.
+        .args(["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2"])
+        .args(["-m", "3G", "-display", "none", "-monitor", "none", "-serial", "stdio"])
+        .args(["-no-reboot", "-nic", "none", "-append", "console=ttyS0 panic=-1 quiet loglevel=3"])
+        .arg("-kernel")
+        .arg(&kernel.image)
+        .arg("-initrd")
+        .arg(&initramfs)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let mut status = None;
+    if let Some(output) = machine.stdout.take() {
+        for line in BufReader::new(output).split(b'\n') {
+            let line = String::from_utf8_lossy(&line?).trim_end_matches('\r').to_owned();
+            match line.split_once(STATUS) {
+                Some((before, number)) => {
+                    print!("{before}");
+                    status = number.trim().parse().ok();
+                }
+                None => println!("{line}"),
+            }
+        }
+    }
+    let ended = machine.wait()?;
+    fs::remove_file(&initramfs)?;
+    status.ok_or_else(|| {
+        format!("kernel {name}: the machine ended ({ended}) before the program did").into()
+    })
+}
+
+/// Everything the program needs: itself, its libraries, busybox, kernel modules.
+fn initramfs(
+    kernel: &Kernel,
+    program: &Path,
+    arguments: &[String],
+    environment: &[(&str, &str)],
+) -> Result<PathBuf, Box<dyn std::error::Error>> {
+    let mut archive = Archive::new();
+    let busybox = tools::find("busybox").ok_or("busybox is gone")?;
+    archive.file("bin/busybox", 0o755, &fs::read(busybox)?);
+    archive.link("bin/sh", "busybox");
+    archive.file("program", 0o755, &stripped(program)?);
+    libraries(&mut archive, program)?;
+    for helper in HELPERS {
+        if let Some(path) = tools::find(helper) {
+            archive.file(&format!("bin/{helper}"), 0o755, &fs::read(&path)?);
+            libraries(&mut archive, &path)?;
+        }
+    }
+    let mut modules = String::new();
+    for (name, bytes) in kernel.modules()? {
+        archive.file(&format!("modules/{name}"), 0o644, &bytes);
+        modules.push_str(&format!("insmod /modules/{name} 2>/dev/null\n"));
+    }
+    archive.file("init", 0o755, init(&modules, arguments, environment).as_bytes());
+    let path = place::target_dir().join(format!("vm/initramfs-{}", std::process::id()));
+    fs::write(&path, archive.finish())?;
+    Ok(path)
+}
+
+fn init(modules: &str, arguments: &[String], environment: &[(&str, &str)]) -> String {
+    let quoted = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
+    let arguments: Vec<String> = arguments.iter().map(|text| quoted(text)).collect();
+    let mut exports = String::new();
+    // The machine is there to test, so nothing may be skipped for want of being asked.
+    let asked = [("FOUNDRY_LIVE", "1"), ("FOUNDRY_VM", "1"), ("RUST_BACKTRACE", "1")];
+    let passed = ["FOUNDRY_BACKEND", "RUST_LOG"];
+    let passed: Vec<(&str, String)> =
+        passed.iter().filter_map(|name| Some((*name, std::env::var(name).ok()?))).collect();
+    let passed = passed.iter().map(|(name, value)| (*name, value.as_str()));
+    for (name, value) in asked.into_iter().chain(environment.iter().copied()).chain(passed) {
+        exports.push_str(&format!("export {name}={}\n", quoted(value)));
+    }
+    format!(
+        "#!/bin/sh\n\
+         export PATH=/bin:/sbin:/usr/bin:/usr/sbin HOME=/ TMPDIR=/tmp\n\
+         /bin/busybox --install -s /bin\n\
+         mkdir -p /proc /sys /dev /tmp /run /etc\n\
+         mount -t proc proc /proc\n\
+         mount -t sysfs sysfs /sys\n\
+         mount -t devtmpfs devtmpfs /dev\n\
+         mount -t tmpfs tmpfs /tmp\n\
+         mount -t bpf bpf /sys/fs/bpf 2>/dev/null\n\
+         mount -t cgroup2 cgroup2 /sys/fs/cgroup 2>/dev/null\n\
+         ln -sf /proc/mounts /etc/mtab\n\
+         ip link set lo up\n\
+         {modules}{exports}\
+         /program {}\n\
+         echo {STATUS}$?\n\
+         sync\n\
+         poweroff -f\n",
+        arguments.join(" ")
+    )
+}
+
+/// The program without its debug information, which only makes booting slow.
+fn stripped(program: &Path) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
+    let out = place::target_dir().join(format!("vm/stripped-{}", std::process::id()));
+    fs::create_dir_all(place::target_dir().join("vm"))?;
+    let strip = Command::new("strip").arg("-g").arg("-o").arg(&out).arg(program).status();
+    if strip.is_ok_and(|status| status.success()) {
+        let bytes = fs::read(&out)?;
+        fs::remove_file(&out)?;
+        return Ok(bytes);
+    }
+    Ok(fs::read(program).map_err(|error| format!("{}: {error}", program.display()))?)
+}
+
+/// The shared libraries of a program, at the paths where it looks for them.
+fn libraries(archive: &mut Archive, program: &Path) -> Outcome {
+    let listed = Command::new("ldd").arg(program).output()?;
+    for word in String::from_utf8_lossy(&listed.stdout).split_whitespace() {
+        if word.starts_with('/') && Path::new(word).is_file() {
+            archive.file(word.trim_start_matches('/'), 0o755, &fs::read(word)?);
+        }
+    }
+    Ok(())
+}
