@@ -180,7 +180,7 @@ pub const WORDS_PER_CHANGE: u32 = 16;
 impl Geometry {
     /// 64 bits of one tile each, in the summary itself.
     pub const INLINE: Self =
-        Self { base: 0, words: 0, bit_shift: crate::units::TILE_SHIFT, summary_shift: 0 };
+        Self { base: 0, words: 0, bit_shift: super::units::TILE_SHIFT, summary_shift: 0 };
 
     /// As the kernel keeps it.
     #[must_use]
@@ -598,5 +598,7 @@ pub fn parse(bytes: &[u8]) -> Result<Record<'_>, RecordError> {
     })
 }
 
+// The path is said because the probes compile this file under another parent.
 #[cfg(test)]
+#[path = "abi/tests.rs"]
 mod tests;

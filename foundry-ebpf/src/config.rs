@@ -3,7 +3,7 @@
 //! Knows: tables of integers. Must never know: how they were found.
 //! Keeps: an index is a constant, so the verifier sees every value and drops the code that it rules out.
 
-use foundry_common::abi::{field, setting, syscall};
+use crate::foundry_common::abi::{field, setting, syscall};
 
 /// Offsets of kernel structures' fields, by `abi::field`.
 #[unsafe(no_mangle)]

@@ -4,11 +4,11 @@
 //! Keeps: user space never has to guess how a file system numbers its inodes.
 
 use crate::atomic::Word;
+use crate::foundry_common::abi::reply;
 use crate::kernel;
 use crate::maps::REPLY;
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
-use foundry_common::abi::reply;
 
 #[inline(always)]
 fn answer(index: usize, value: u64) {

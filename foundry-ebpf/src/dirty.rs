@@ -8,9 +8,9 @@
 
 use crate::atomic::Word;
 use crate::emit::{self, count};
+use crate::foundry_common::abi::{FileState, Geometry, MAX_WORDS, WORDS_PER_CHANGE, global, state};
 use crate::maps::{BITMAPS, FILES, SEEN};
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
-use foundry_common::abi::{FileState, Geometry, MAX_WORDS, WORDS_PER_CHANGE, global, state};
 
 /// A slot's state.
 struct Slot {

@@ -6,6 +6,9 @@
 
 use crate::atomic::Word;
 use crate::dirty;
+use crate::foundry_common::abi::{
+    COMM_BYTES, DirtyRecord, ExecRecord, Header, NameRecord, SlotRecord, global, kind,
+};
 use crate::kernel::{self, Pointer};
 use crate::maps::{BELL, GLOBAL, LIFE};
 use aya_ebpf::helpers::{
@@ -13,9 +16,6 @@ use aya_ebpf::helpers::{
     bpf_get_current_uid_gid, bpf_ktime_get_ns,
 };
 use aya_ebpf::maps::ring_buf::RingBufEntry;
-use foundry_common::abi::{
-    COMM_BYTES, DirtyRecord, ExecRecord, Header, NameRecord, SlotRecord, global, kind,
-};
 
 /// Adds one to a counter (of `abi::global`).
 #[inline(always)]

@@ -5,10 +5,10 @@
 
 use crate::config::setting;
 use crate::emit::count;
+use crate::foundry_common::abi::{global, setting as set};
 use crate::kernel::{self, Pointer};
 use crate::maps::INTEREST;
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
-use foundry_common::abi::{global, setting as set};
 
 /// The slot of an inode, if it is tracked and the current thread, which changes it, is not ours.
 #[inline(always)]

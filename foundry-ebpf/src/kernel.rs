@@ -6,12 +6,12 @@
 //! instead of faulting; a field that this kernel lacks reads as nothing.
 
 use crate::config::{offset, setting};
+use crate::foundry_common::abi::{NAME_BYTES, field, inode_key, setting as set};
 use aya_ebpf::helpers::{
     bpf_get_current_task, bpf_probe_read_kernel, bpf_probe_read_user,
     generated::bpf_probe_read_kernel_str,
 };
 use core::ffi::c_void;
-use foundry_common::abi::{NAME_BYTES, field, inode_key, setting as set};
 
 /// An address in kernel memory that is not null.
 #[derive(Clone, Copy)]

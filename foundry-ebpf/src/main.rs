@@ -10,6 +10,8 @@
 #![no_main]
 #![feature(asm_experimental_arch)]
 
+mod foundry_common;
+
 mod atomic;
 mod config;
 mod control;

@@ -4,9 +4,9 @@
 //! Must never know: when anything is written.
 //! Keeps: arrays that user space maps are arrays of plain integers.
 
+use crate::foundry_common::abi::{FileState, NAME_BYTES, global, reply};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
-use foundry_common::abi::{FileState, NAME_BYTES, global, reply};
 
 const BPF_F_NO_PREALLOC: u32 = 1;
 const BPF_F_MMAPABLE: u32 = 1 << 10;

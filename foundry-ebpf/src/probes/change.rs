@@ -3,11 +3,11 @@
 //! Knows: the functions of the VFS. Must never know: system calls.
 //! Keeps: as for writes, after the fact.
 
+use crate::foundry_common::abi::{field, kind};
 use crate::kernel::{self, Pointer, end_of};
 use crate::{dirty, emit, interest, task};
 use aya_ebpf::macros::{fexit, raw_tracepoint};
 use aya_ebpf::programs::{FExitContext, RawTracePointContext};
-use foundry_common::abi::{field, kind};
 
 const FALLOC_SHIFTS: u32 = 0x08 | 0x20;
 /// ATTR_MODE, ATTR_UID, ATTR_GID, ATTR_MTIME_SET

@@ -3,11 +3,11 @@
 //! Knows: `vm_fault`. Must never know: what is stored.
 //! Keeps: a page is reported when it is dirty already, so that cleaning it makes the next store fault.
 
+use crate::foundry_common::abi::{field, mapping};
 use crate::kernel::{Pointer, end_of, page_shift};
 use crate::{dirty, emit, interest};
 use aya_ebpf::macros::fexit;
 use aya_ebpf::programs::FExitContext;
-use foundry_common::abi::{field, mapping};
 
 const FMODE_WRITE: u32 = 2;
 const PROT_EXEC: u64 = 4;

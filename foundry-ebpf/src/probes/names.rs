@@ -4,13 +4,13 @@
 //! Keeps: a name is reported when the directory has changed already.
 
 use crate::config::setting;
+use crate::foundry_common::abi::{field, setting as set};
 use crate::kernel::{self, Pointer};
 use crate::maps::{RENAMES, Renaming};
 use crate::{dirty, emit, interest};
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use aya_ebpf::macros::{fentry, fexit};
 use aya_ebpf::programs::{FEntryContext, FExitContext};
-use foundry_common::abi::{field, setting as set};
 
 const FMODE_CREATED: u32 = 0x10_0000;
 

@@ -1,11 +1,11 @@
 //! Programs that start and processes that end: both families.
 
 use crate::emit;
+use crate::foundry_common::abi::field;
 use crate::kernel::Pointer;
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
-use foundry_common::abi::field;
 
 /// `sched_process_exec(struct task_struct *, pid_t old_pid, struct linux_binprm *)`
 #[raw_tracepoint(tracepoint = "sched_process_exec")]

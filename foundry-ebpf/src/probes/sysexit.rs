@@ -4,11 +4,11 @@
 //! Keeps: a call that changed a tracked file marks it after the fact, so whoever reads then sees it.
 
 use crate::config::classes_of;
+use crate::foundry_common::abi::{field, global, kind, mapping, syscall};
 use crate::kernel::{self, Pointer, end_of};
 use crate::{dirty, emit, interest, task};
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
-use foundry_common::abi::{field, global, kind, mapping, syscall};
 
 const O_TRUNC: u64 = 0o1000;
 const O_APPEND: u32 = 0o2000;
@@ -24,8 +24,17 @@ const FICLONERANGE: u32 = 0x4020_940d;
 /// Requests that programs send to any file and that change no byte: FIONREAD, FIONBIO, FIOASYNC,
 /// FIOCLEX, FIONCLEX, FIOQSIZE, FS_IOC_GETFLAGS, FS_IOC_FSGETXATTR, FS_IOC_FIEMAP, FIDEDUPERANGE, TCGETS.
 const HARMLESS: [u32; 11] = [
-    0x541b, 0x5421, 0x5452, 0x5451, 0x5450, 0x5460, 0x8008_6601, 0x801c_581f, 0xc020_660b,
-    0xc018_9436, 0x5401,
+    0x541b,
+    0x5421,
+    0x5452,
+    0x5451,
+    0x5450,
+    0x5460,
+    0x8008_6601,
+    0x801c_581f,
+    0xc020_660b,
+    0xc018_9436,
+    0x5401,
 ];
 
 /// A call that returned, and did not fail.

@@ -4,11 +4,11 @@
 //! Keeps: a write that posts no completion makes its file one that is swept.
 
 use crate::config::setting;
+use crate::foundry_common::abi::{field, mapping, setting as set};
 use crate::kernel::{self, Pointer};
 use crate::{dirty, emit, interest};
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
-use foundry_common::abi::{field, mapping, setting as set};
 
 const WRITEV: u8 = 2;
 const WRITE_FIXED: u8 = 5;

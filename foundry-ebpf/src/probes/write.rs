@@ -3,11 +3,11 @@
 //! Knows: `kiocb`. Must never know: system calls.
 //! Keeps: a range is marked after its bytes are in the page cache or on the disk.
 
+use crate::foundry_common::abi::field;
 use crate::kernel::{self, Pointer, end_of};
 use crate::{dirty, interest, task};
 use aya_ebpf::macros::{fentry, fexit, raw_tracepoint};
 use aya_ebpf::programs::{FEntryContext, FExitContext, RawTracePointContext};
-use foundry_common::abi::field;
 
 /// The request is a write.
 const IOCB_WRITE: u32 = 1 << 18;
@@ -50,8 +50,16 @@ macro_rules! write_iter {
 
 // One program for each file system, because a program is loaded for one function.
 write_iter!(
-    fx_write_ext4, fx_write_xfs, fx_write_btrfs, fx_write_shmem, fx_write_generic, fx_write_overlay,
-    fx_write_f2fs, fx_write_fuse, fx_write_nfs, fx_write_ext2
+    fx_write_ext4,
+    fx_write_xfs,
+    fx_write_btrfs,
+    fx_write_shmem,
+    fx_write_generic,
+    fx_write_overlay,
+    fx_write_f2fs,
+    fx_write_fuse,
+    fx_write_nfs,
+    fx_write_ext2
 );
 
 /// `ssize_t iomap_dio_complete(struct iomap_dio *)`: direct I/O that was queued ends here. The

@@ -34,12 +34,11 @@ impl Toolchain {
             (None, None) => return Err(HELP.into()),
         };
         let objcopy = objcopy(&rustc).ok_or(HELP)?;
-        let compiler = line(Command::new(&rustc).arg("-vV"), "release:")?;
         let llvm = line(Command::new(&rustc).arg("-vV"), "LLVM version:")?;
         let versions = format!(
-            "{} ({})\n{llvm}\n{}\nobjcopy {}\n",
+            "{}\n{llvm}\n{}\n{}\nobjcopy: {}\n",
             first_line(Command::new(&rustc).arg("-V"))?,
-            compiler,
+            first_line(Command::new(cargo_path()).arg("-V"))?,
             first_line(Command::new(&linker).arg("--version"))?,
             line(Command::new(&objcopy).arg("--version"), "version")?,
         );
@@ -61,8 +60,7 @@ impl Toolchain {
 
     /// A cargo that uses this compiler.
     pub(super) fn cargo(&self) -> Command {
-        let own = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let mut cargo = Command::new(own);
+        let mut cargo = Command::new(cargo_path());
         // Inline assembly for this target is not stable, nor is compiling `core`.
         cargo.env("RUSTC", &self.rustc).env("RUSTC_BOOTSTRAP", "1");
         if self.builds_core {
@@ -76,6 +74,10 @@ impl Toolchain {
         let root = text(Command::new(&self.rustc).args(["--print", "sysroot"])).unwrap_or_default();
         vec![format!("--remap-path-prefix={}=/rust", root.trim())]
     }
+}
+
+fn cargo_path() -> std::ffi::OsString {
+    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }
 
 fn text(command: &mut Command) -> Result<String> {
