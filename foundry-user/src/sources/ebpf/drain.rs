@@ -10,7 +10,8 @@ use crate::clock;
 use crate::event::{Event, Extents, LossKind, MonotonicNs};
 use crate::sources::SourceError;
 use aya::maps::{MapData, RingBuf};
-use foundry_common::abi::{self, DirtyRecord, Header, Record, SlotRecord, global, mapping, state};
+use foundry_common::abi::{DirtyRecord, Header, SlotRecord, global, mapping, state};
+use foundry_common::record::{self, Record};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
@@ -104,7 +105,7 @@ impl Drain {
     fn lives(&mut self, state: &State, out: &mut Vec<Event>) {
         for _ in 0..self.most_lives {
             let Some(item) = self.life.next() else { break };
-            match abi::parse(&item) {
+            match record::parse(&item) {
                 Ok(Record::Exec(header, filename)) => {
                     let actor = self.programs.executed(&header, filename);
                     out.push(Event::Exec { actor, at: MonotonicNs(header.at_ns) });
@@ -124,7 +125,7 @@ impl Drain {
         let mut rung: BTreeMap<u32, Vec<DirtyRecord>> = BTreeMap::new();
         for _ in 0..self.most_bells {
             let Some(item) = self.bell.next() else { break };
-            match abi::parse(&item) {
+            match record::parse(&item) {
                 Ok(Record::Dirty(record)) => {
                     self.bells += 1;
                     if current(state, record.slot, record.generation) {

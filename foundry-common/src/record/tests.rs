@@ -53,11 +53,3 @@ fn every_kind_wants_exactly_its_length() {
     assert_eq!(parse(&record(0, 64)[..64]), Err(RecordError::Kind(0)));
     assert_eq!(parse(&record(8, 64)[..64]), Err(RecordError::Kind(8)));
 }
-
-#[test]
-fn geometry_survives_packing() {
-    let geometry =
-        Geometry { base: 0xdead_beef, words: MAX_WORDS, bit_shift: 40, summary_shift: 6 };
-    assert_eq!(Geometry::unpack(geometry.pack()), geometry);
-    assert_eq!(Geometry::unpack(Geometry::INLINE.pack()), Geometry::INLINE);
-}
