@@ -137,14 +137,14 @@ impl Sim {
                 let Some((data, stat)) = self.edits.remove(path).unwrap() else {
                     return Some(Err(StoreFailure::Corrupt));
                 };
+                // The last good generation stays.
+                if self.rng.one_in(60) {
+                    return Some(Err(StoreFailure::Corrupt));
+                }
                 let generation = self.store.get(path).map_or(0, |s| s.generation) + 1;
                 let size = stat.size;
                 let state = super::super::super::bricks::folded(&stat, at);
                 self.store.insert(path.to_vec(), Stored { data, state, generation });
-                if self.rng.one_in(60) {
-                    self.store.remove(path);
-                    return Some(Err(StoreFailure::Corrupt));
-                }
                 return Some(Ok(Committed { generation, new: true, size, changed_tiles: None }));
             }
             StoreOp::Abandon => {
