@@ -45,7 +45,7 @@ use recorder::Recorder;
 use run_loop::{Loop, Parts};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{Notify, broadcast, mpsc, watch};
 
 /// What a run amounts to, when it ended well.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,12 +61,14 @@ pub struct Listeners {
     pub progress: watch::Sender<Progress>,
     /// What happens to artifacts, for the map.
     pub updates: broadcast::Sender<Arc<Update>>,
+    /// Somebody in this process who wants it to end, as a signal would.
+    pub stop: Arc<Notify>,
 }
 
 impl Default for Listeners {
     fn default() -> Self {
         let progress = watch::Sender::new(Progress::default());
-        Self { progress, updates: broadcast::Sender::new(4096) }
+        Self { progress, updates: broadcast::Sender::new(4096), stop: Arc::default() }
     }
 }
 

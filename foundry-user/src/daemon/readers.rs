@@ -11,6 +11,7 @@ use crate::reader::{Reader, mappings};
 use crate::store::Store;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 use tokio::sync::mpsc;
 
 /// Threads for listings and looks.
@@ -24,6 +25,7 @@ pub(super) struct Readers {
     names: mpsc::Sender<Effect>,
     content: mpsc::Sender<ReadRequest>,
     cancelled: Arc<Mutex<BTreeSet<u64>>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 /// What each thread has.
@@ -54,16 +56,17 @@ impl Readers {
             cancelled: Arc::clone(&cancelled),
         });
         let name_queue = Arc::new(Mutex::new(name_queue));
+        let mut threads = vec![];
         for _ in 0..NAME_THREADS {
             let (shared, queue) = (Arc::clone(&shared), Arc::clone(&name_queue));
-            spawn("names", panics, move || look(&shared, &queue))?;
+            threads.push(spawn("names", panics, move || look(&shared, &queue))?);
         }
         let content_queue = Arc::new(Mutex::new(content_queue));
         for _ in 0..settings.reads {
             let (shared, queue) = (Arc::clone(&shared), Arc::clone(&content_queue));
-            spawn("reader", panics, move || read(&shared, &queue))?;
+            threads.push(spawn("reader", panics, move || read(&shared, &queue))?);
         }
-        Ok((Self { names, content, cancelled }, receiver))
+        Ok((Self { names, content, cancelled, threads }, receiver))
     }
 
     /// Hands over a listing, a look, a scan or a recall.
@@ -83,6 +86,12 @@ impl Readers {
         lock(&self.cancelled).insert(ticket);
     }
 
+    /// Ends the threads. Their answers must have been closed before.
+    pub(super) fn end(self) {
+        drop((self.names, self.content));
+        join(self.threads);
+    }
+
     /// The last answer to a read has come.
     pub(super) fn ended(&self, ticket: u64) {
         lock(&self.cancelled).remove(&ticket);
@@ -94,7 +103,7 @@ pub(super) fn spawn(
     name: &'static str,
     panics: &mpsc::Sender<FatalError>,
     body: impl FnOnce() + Send + 'static,
-) -> Result<(), FatalError> {
+) -> Result<JoinHandle<()>, FatalError> {
     let panics = panics.clone();
     let guarded = move || {
         if std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).is_err() {
@@ -103,7 +112,15 @@ pub(super) fn spawn(
         }
     };
     let thread = std::thread::Builder::new().name(name.to_owned()).spawn(guarded);
-    thread.map(drop).map_err(|source| FatalError::Io { op: "start a thread", source })
+    thread.map_err(|source| FatalError::Io { op: "start a thread", source })
+}
+
+/// Waits for threads that have nothing left to do.
+pub(super) fn join(threads: Vec<JoinHandle<()>>) {
+    for thread in threads {
+        // A panic was reported by the thread itself.
+        drop(thread.join());
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -68,6 +68,8 @@ pub(super) struct Loop {
     started: MonotonicNs,
     stopping: bool,
     stopped: bool,
+    /// It was told twice: whatever is under way is left to itself.
+    forced: bool,
 }
 
 impl Loop {
@@ -101,6 +103,7 @@ impl Loop {
             started: clock::monotonic(),
             stopping: false,
             stopped: false,
+            forced: false,
             parts,
         })
     }
@@ -115,6 +118,7 @@ impl Loop {
             self.feed(Input::Watch { root, stat }).await?;
         }
         let mut batch = Vec::with_capacity(BATCH);
+        let stop = Arc::clone(&self.parts.listeners.stop);
         while !self.stopped {
             let pause = if self.pipeline.wants_ticks() { BUSY_TICK } else { IDLE_TICK };
             tokio::select! {
@@ -137,6 +141,7 @@ impl Loop {
                 Some(panic) = self.panics.recv() => return Err(panic),
                 _ = self.interrupt.recv() => self.stop().await?,
                 _ = self.terminate.recv() => self.stop().await?,
+                () = stop.notified() => self.stop().await?,
                 () = tokio::time::sleep(pause) => self.drain().await?,
             }
         }
@@ -144,12 +149,18 @@ impl Loop {
         if let Some(recorder) = self.parts.recorder.take() {
             recorder.finish()?;
         }
+        if !self.forced {
+            drop(self.answers);
+            self.readers.end();
+            self.shards.end();
+        }
         Ok(Summary { report })
     }
 
     /// The first time, finish what is under way; the second, leave: the bricks are whole anyway.
     async fn stop(&mut self) -> Result<(), FatalError> {
         if self.stopping {
+            self.forced = true;
             self.stopped = true;
             return Ok(());
         }

@@ -5,13 +5,14 @@
 //! when both paths' workers have come to it.
 
 use super::FatalError;
-use super::readers::spawn;
+use super::readers::{join, spawn};
 use crate::pipeline::effect::{StoreJob, StoreOp};
 use crate::pipeline::input::Input;
 use crate::store::{Edits, Store};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
+use std::thread::JoinHandle;
 use tokio::sync::mpsc;
 
 /// Jobs that wait for one worker.
@@ -42,6 +43,7 @@ pub(super) struct Shards {
     answers: mpsc::Receiver<Input>,
     /// Answers taken while a queue was full.
     taken: VecDeque<Input>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl Shards {
@@ -52,14 +54,20 @@ impl Shards {
     ) -> Result<Self, FatalError> {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         let (tx, answers) = mpsc::channel(ANSWERS);
-        let mut queues = vec![];
+        let (mut queues, mut threads) = (vec![], vec![]);
         for _ in 0..cores.clamp(1, 4) {
             let (queue, orders) = mpsc::channel(JOBS);
             let (store, tx) = (Arc::clone(store), tx.clone());
-            spawn("store", panics, move || work(&store, orders, &tx))?;
+            threads.push(spawn("store", panics, move || work(&store, orders, &tx))?);
             queues.push(queue);
         }
-        Ok(Self { queues, answers, taken: VecDeque::new() })
+        Ok(Self { queues, answers, taken: VecDeque::new(), threads })
+    }
+
+    /// Ends the workers, when they have done what they were told. What they answer is not heard.
+    pub(super) fn end(self) {
+        drop((self.queues, self.answers));
+        join(self.threads);
     }
 
     /// Hands over a job; waits where its worker has enough to do.
@@ -102,7 +110,7 @@ impl Shards {
 
     async fn order(&mut self, worker: usize, order: Order) -> Result<(), FatalError> {
         let gone = |()| FatalError::Panic("a store worker");
-        let Self { queues, answers, taken } = self;
+        let Self { queues, answers, taken, .. } = self;
         let queue = queues.get(worker).ok_or_else(|| gone(()))?;
         loop {
             // A worker that waits to be heard must not keep us from talking to it.
@@ -139,8 +147,9 @@ fn work(store: &Arc<Store>, mut orders: mpsc::Receiver<Order>, answers: &mpsc::S
                 last.then(|| Input::Flushed { ticket: flush.ticket, ok: store.flush() })
             }
         };
-        if answer.is_some_and(|answer| answers.blocking_send(answer).is_err()) {
-            return;
+        if let Some(answer) = answer {
+            // Nobody listens at the end; the jobs that are left are done all the same.
+            drop(answers.blocking_send(answer));
         }
     }
 }

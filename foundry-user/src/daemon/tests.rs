@@ -1,1 +1,230 @@
-//! The daemon, with a scripted source.
+//! The daemon on a real directory with a real source that needs no privileges, and its recordings.
+
+mod perturbed;
+mod recorded;
+
+use super::*;
+use crate::config::{Backend, Payload};
+use crate::control::client;
+use crate::sources::backends;
+use crate::sources::fanotify::Options;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// A directory with a tree, a store and maybe a recording.
+struct Stage {
+    dir: tempfile::TempDir,
+    record: bool,
+}
+
+struct Running {
+    stop: Arc<Notify>,
+    thread: JoinHandle<Result<Summary, FatalError>>,
+    store: PathBuf,
+}
+
+impl Stage {
+    fn new(record: bool) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("tree")).unwrap();
+        Self { dir, record }
+    }
+
+    fn tree(&self, name: &str) -> PathBuf {
+        self.dir.path().canonicalize().unwrap().join("tree").join(name)
+    }
+
+    fn store(&self) -> PathBuf {
+        self.dir.path().join("store")
+    }
+
+    fn log(&self) -> PathBuf {
+        self.dir.path().join("run.log")
+    }
+
+    fn start(&self) -> Running {
+        let config = WatchConfig {
+            roots: vec![self.tree("").components().collect()],
+            store: self.store(),
+            backend: Backend::Fanotify,
+            payload: Payload::Reference,
+            record: self.record.then(|| self.log()),
+        };
+        let listeners = Listeners::default();
+        let (stop, mut progress) = (Arc::clone(&listeners.stop), listeners.progress.subscribe());
+        let thread = std::thread::spawn(move || {
+            let store = Arc::new(Store::open(&config.store, config.payload.into())?);
+            // The tests' own changes are what it is about; the store lies outside the tree.
+            let options = Options { skip_own: false, ..Options::default() };
+            run_with(&config, listeners, store, backends::fanotify(options)?)
+        });
+        // The socket is there before the first tick is.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let begun = runtime.block_on(async {
+            tokio::time::timeout(Duration::from_secs(60), progress.changed()).await
+        });
+        let Ok(Ok(())) = begun else { panic!("the daemon did not start: {:?}", thread.join()) };
+        Running { stop, thread, store: self.store() }
+    }
+
+    /// Every file of the tree has its brick, true to it; and there is no other brick.
+    fn check(&self) {
+        let mut want: BTreeMap<Vec<u8>, [u8; 32]> = BTreeMap::new();
+        let mut todo = vec![self.tree("")];
+        while let Some(dir) = todo.pop() {
+            for entry in fs::read_dir(dir).unwrap() {
+                let (path, kind) = entry.map(|e| (e.path(), e.file_type().unwrap())).unwrap();
+                if kind.is_dir() {
+                    todo.push(path);
+                } else if kind.is_file() {
+                    let hash = blake3::hash(&fs::read(&path).unwrap());
+                    want.insert(path.as_os_str().as_bytes().to_vec(), *hash.as_bytes());
+                }
+            }
+        }
+        assert_eq!(hashes(&self.store()), want);
+    }
+}
+
+impl Running {
+    fn sync(&self) {
+        client::sync(&self.store, Duration::from_secs(60)).unwrap();
+    }
+
+    fn stop(self) -> Report {
+        self.stop.notify_one();
+        self.thread.join().unwrap().unwrap().report
+    }
+}
+
+fn watch_config() -> WatchConfig {
+    let wishes = crate::config::Wishes {
+        watch: vec!["/".into()],
+        store: Some("/nowhere".into()),
+        ..crate::config::Wishes::default()
+    };
+    wishes.watch().unwrap()
+}
+
+/// Path and content hash of each brick of a store.
+fn hashes(store: &Path) -> BTreeMap<Vec<u8>, [u8; 32]> {
+    let open = |file: PathBuf| {
+        let storage = crate::store::FileStorage::open_to_read(&file).unwrap();
+        let brick = foundry_brick::Brick::open(storage).unwrap();
+        assert!(brick.verify().is_empty(), "{}", file.display());
+        (brick.meta().path.clone(), brick.blake3().unwrap())
+    };
+    crate::store::bricks(store).unwrap().into_iter().map(open).collect()
+}
+
+/// Name and bytes of each brick file.
+fn files(store: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let read = |file: PathBuf| {
+        let bytes = fs::read(&file).unwrap();
+        (file.strip_prefix(store).unwrap().to_owned(), bytes)
+    };
+    crate::store::bricks(store).unwrap().into_iter().map(read).collect()
+}
+
+/// Some of everything that happens to files.
+fn live_through(stage: &Stage, daemon: &Running) {
+    let at = |name: &str| stage.tree(name);
+    fs::write(at("a"), vec![1; 200_000]).unwrap();
+    fs::create_dir_all(at("d/e")).unwrap();
+    fs::write(at("d/e/f"), "deep").unwrap();
+    daemon.sync();
+    stage.check();
+    fs::rename(at("d"), at("g")).unwrap();
+    fs::hard_link(at("a"), at("g/link")).unwrap();
+    fs::write(at("new"), "replaced").unwrap();
+    fs::rename(at("new"), at("g/e/f")).unwrap();
+    let file = fs::OpenOptions::new().write(true).open(at("a")).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, b"patch", 70_000).unwrap();
+    daemon.sync();
+    stage.check();
+    file.set_len(66_000).unwrap();
+    std::os::unix::fs::symlink("/etc/passwd", at("symlink")).unwrap();
+    fs::remove_dir_all(at("g")).unwrap();
+    fs::write(at("z"), "").unwrap();
+    daemon.sync();
+    stage.check();
+}
+
+#[test]
+fn bricks_follow_the_tree_and_a_recording_makes_the_same_files_again() {
+    let stage = Stage::new(true);
+    let daemon = stage.start();
+    live_through(&stage, &daemon);
+    let report = daemon.stop();
+    assert_eq!(report.numbers["artifacts"], 2);
+    let mode = std::os::unix::fs::MetadataExt::mode(&fs::metadata(stage.log()).unwrap());
+    assert_eq!(mode & 0o777, 0o600);
+    let live = files(&stage.store());
+    for name in ["replayed", "again"] {
+        let store = stage.dir.path().join(name);
+        let replayed = replay::run(&stage.log(), &store).unwrap();
+        assert!(!replayed.truncated);
+        assert!(files(&store) == live, "{name} differs");
+        let error = replay::run(&stage.log(), &store);
+        assert!(matches!(error, Err(replay::ReplayError::NotEmpty(_))));
+    }
+}
+
+#[test]
+fn a_recording_that_was_cut_replays_up_to_there() {
+    let stage = Stage::new(true);
+    let daemon = stage.start();
+    fs::write(stage.tree("a"), "1").unwrap();
+    daemon.sync();
+    daemon.stop();
+    let bytes = fs::read(stage.log()).unwrap();
+    fs::write(stage.log(), &bytes[..bytes.len() - 3]).unwrap();
+    let replayed = replay::run(&stage.log(), &stage.dir.path().join("r")).unwrap();
+    assert!(replayed.truncated);
+}
+
+#[test]
+fn a_restart_reads_only_what_may_have_changed() {
+    let stage = Stage::new(false);
+    for i in 0..20 {
+        fs::write(stage.tree(&format!("f{i}")), format!("{i}")).unwrap();
+    }
+    let daemon = stage.start();
+    daemon.sync();
+    let report = daemon.stop();
+    assert_eq!((report.first_fold.files_found, report.first_fold.files_read), (20, 20));
+    fs::write(stage.tree("f3"), "other").unwrap();
+    fs::remove_file(stage.tree("f4")).unwrap();
+    fs::rename(stage.tree("f5"), stage.tree("g5")).unwrap();
+    let daemon = stage.start();
+    daemon.sync();
+    stage.check();
+    let first = daemon.stop().first_fold;
+    assert!(first.complete && first.files_found == 19 && first.files_done == 19, "{first:?}");
+    // f3 and g5 changed. Any other was read only where clocks are too coarse to tell, and was the same.
+    assert_eq!(first.files_agreed + first.files_read, 19, "{first:?}");
+    assert!(first.files_read <= first.files_unchanged + 2, "{first:?}");
+}
+
+#[test]
+fn one_daemon_for_a_store_and_no_store_in_a_tree_of_its_own() {
+    let stage = Stage::new(false);
+    let daemon = stage.start();
+    let busy = Store::open(&stage.store(), foundry_brick::Payload::Reference);
+    assert!(matches!(busy, Err(crate::store::StoreError::Busy { .. })));
+    daemon.stop();
+    let root = stage.tree("").components().collect::<PathBuf>();
+    let inside = WatchConfig {
+        store: stage.dir.path().to_owned(),
+        roots: vec![root.clone()],
+        ..watch_config()
+    };
+    assert!(matches!(check_places(&inside), Err(FatalError::Place { .. })));
+    let record = Some(stage.tree("run.log"));
+    let recording =
+        WatchConfig { store: stage.store(), roots: vec![root], record, ..watch_config() };
+    assert!(matches!(check_places(&recording), Err(FatalError::Place { .. })));
+}
