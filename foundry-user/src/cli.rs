@@ -14,6 +14,7 @@ mod live;
 mod mapped;
 mod output;
 mod payload;
+mod regions;
 mod replay;
 mod shell;
 mod status;

@@ -4,6 +4,7 @@ use super::{fold, run};
 use crate::support::program::{self, Said};
 use crate::support::{Scratch, skip};
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -55,12 +56,16 @@ fn an_unreadable_file_is_a_matter_of_privileges() {
     }
     // Where nobody may go at all nothing is said about the file.
     let home = tempfile::TempDir::with_prefix("foundry-nobody-").unwrap();
-    let open = std::os::unix::fs::PermissionsExt::from_mode(0o777);
-    fs::set_permissions(home.path(), open).unwrap();
     let (tool, secret) = (home.path().join("foundry-user"), home.path().join("secret"));
-    fs::copy(program::path(), &tool).unwrap();
+    // Written by another process: a test that forks meanwhile would hold it open for writing, and
+    // a program that somebody writes cannot be run.
+    let mut copy = Command::new("cp");
+    copy.arg(program::path()).arg(&tool);
+    program::finish(copy).ok();
     fs::write(&secret, "x").unwrap();
-    fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    for (path, mode) in [(home.path(), 0o755), (&tool, 0o755), (&secret, 0o600)] {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
     let mut command = Command::new("setpriv");
     command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"]);
     command.arg(&tool).arg("fold").arg(&secret).arg("-o").arg(scratch.file("x.brick"));

@@ -5,10 +5,12 @@
 
 use super::brick_file::BrickFile;
 use super::output::{print, wants_colour};
+use super::regions::names_in;
 use super::{Store, text, thumbnail};
 use crate::args::Inspect;
 use crate::error::{CommandError, Exit};
 use crate::wire;
+use foundry_brick::geometry::{self, TILE_BYTES};
 use foundry_brick::{FactValue, Facts, GenerationInfo, Kind, Payload, Region, Writer};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -62,7 +64,7 @@ impl Sheet {
             writers: Vec::new(),
         };
         sheet.artifact_lines(file, &facts);
-        sheet.brick_lines(file, brick.changed_since(brick.generation().saturating_sub(1))?);
+        sheet.brick_lines(file, &brick.changed_since(brick.generation().saturating_sub(1))?);
         if let Some((_, last)) = writers.iter().max_by_key(|(_, w)| w.at_ns) {
             sheet.line("last writer", who(last));
         }
@@ -105,25 +107,35 @@ impl Sheet {
         );
     }
 
-    fn brick_lines(&mut self, file: &BrickFile, changed: Vec<Range<u64>>) {
+    /// Which tiles the last generation changed, and what lies there.
+    fn changed_line(&mut self, size: u64, changed: &[Range<u64>]) {
+        let tiles: u64 = changed.iter().map(|r| r.end - r.start).sum();
+        let places: Vec<String> = changed.iter().take(4).map(tile_range).collect();
+        let more = if changed.len() > places.len() { ", ..." } else { "" };
+        let all = text::count(geometry::tiles(size));
+        let mut line = format!("tile {}{more} of {all}", places.join(", "));
+        if tiles > 1 {
+            line.push_str(&format!(" ({})", text::plural(tiles, "tile", "tiles")));
+        }
+        let bytes = changed.iter().map(|r| r.start * TILE_BYTES..(r.end * TILE_BYTES).min(size));
+        let mut names: Vec<String> =
+            bytes.flat_map(|range| names_in(&self.regions, &range)).collect();
+        names.dedup();
+        if !names.is_empty() {
+            let names: Vec<String> = names.iter().take(4).map(|n| text::clean(n)).collect();
+            line.push_str(&format!(": {}", names.join(" ")));
+        }
+        self.line("changed", line);
+    }
+
+    fn brick_lines(&mut self, file: &BrickFile, changed: &[Range<u64>]) {
         let brick = &file.brick;
         let kept = self.generations.len();
         let number = text::count(brick.generation());
         self.line("generation", format!("{number}, {}, {kept} kept", text::time(brick.at_ns())));
         let tiles: u64 = changed.iter().map(|r| r.end - r.start).sum();
-        let all = foundry_brick::geometry::tiles(brick.meta().size);
-        if brick.generation() > 1 && tiles < all {
-            let places: Vec<String> = changed.iter().take(4).map(tile_range).collect();
-            let more = if changed.len() > 4 { ", ..." } else { "" };
-            self.line(
-                "changed",
-                format!(
-                    "tile {}{more} ({} of {})",
-                    places.join(", "),
-                    text::count(tiles),
-                    text::count(all)
-                ),
-            );
+        if brick.generation() > 1 && (1..geometry::tiles(brick.meta().size)).contains(&tiles) {
+            self.changed_line(brick.meta().size, changed);
         }
         let payload = match brick.meta().payload {
             Payload::Reference => "reference: the bytes are in the artifact",
@@ -228,7 +240,9 @@ impl Sheet {
         for (range, writer) in newest.iter().take(SHOWN) {
             let place =
                 format!("{:>12x} {:>10}", range.start, text::bytes(range.end - range.start));
-            add(&format!("  {place}  {}", text::fit(&who(writer), text::WIDTH - 27)));
+            let comm = text::fit(&text::lossy(&writer.comm), 15);
+            let process = format!("{comm} (pid {})", writer.pid);
+            add(&format!("  {place}  {process:28} {}", text::time(writer.at_ns)));
         }
         if newest.len() > SHOWN {
             add(&format!("  ... and {} more; --json lists all", newest.len() - SHOWN));

@@ -6,10 +6,13 @@ use super::output::print;
 use super::sync::refused;
 use super::{Store, text};
 use crate::args::Status;
-use crate::control::client;
+use crate::control::client::{self, ControlError};
 use crate::error::{CommandError, Exit};
 use crate::stats::Report;
 use crate::wire;
+
+/// Columns of the names.
+const NAME: usize = 30;
 
 /// Counters that are bytes.
 const BYTES: [&str; 1] = ["bytes"];
@@ -20,7 +23,12 @@ const FIRST: [&str; 8] =
 
 /// Runs the command.
 pub(super) fn run(args: &Status, store: &Store) -> Result<Exit, CommandError> {
-    let report = client::status(&store.path()?).map_err(refused)?;
+    let report = client::status(&store.path()?).map_err(|error| match error {
+        ControlError::Timeout => {
+            CommandError::NotAllowed("the daemon is too busy to answer; try again".to_owned())
+        }
+        other => refused(other),
+    })?;
     print(&if args.json { wire::document(&wire::status(&report))? } else { sheet(&report) })?;
     Ok(Exit::Done)
 }
@@ -31,9 +39,9 @@ fn sheet(report: &Report) -> String {
     let mut out = String::new();
     let mut add = |name: &str, value: &str| {
         let words: Vec<String> = value.split(' ').map(str::to_owned).collect();
-        for (i, part) in text::wrap(&words, text::WIDTH - 22).iter().enumerate() {
+        for (i, part) in text::wrap(&words, text::WIDTH - NAME - 2).iter().enumerate() {
             let name = if i == 0 { name } else { "" };
-            out.push_str(&format!("{:20}  {part}\n", text::fit(name, 20)));
+            out.push_str(&format!("{:NAME$}  {part}\n", text::fit(name, NAME)));
         }
     };
     add("backend", &text::clean(&report.backend));

@@ -5,25 +5,23 @@
 //! before it is called different.
 
 mod all;
+mod missing;
 
 use super::Store;
 use super::brick_file::BrickFile;
 use super::compare;
 use super::live::LiveFile;
 use super::output::{print, say};
+use super::regions::names_in;
 use super::text;
 use crate::args::Verify;
 use crate::error::{CommandError, Exit};
 use crate::wire::{self, Difference, VerifyDocument};
 use foundry_brick::{Kind, Meta, Payload, Region};
-use std::ops::Range;
 use std::path::Path;
 
 /// How often an artifact that changes meanwhile is looked at.
 const ATTEMPTS: u32 = 4;
-
-/// Regions that are named for one differing range.
-const NAMED_REGIONS: usize = 4;
 
 /// Runs the command.
 pub(super) fn run(args: &Verify, store: &Store) -> Result<Exit, CommandError> {
@@ -175,26 +173,6 @@ fn metadata(
         let detail =
             format!("the owner was {}:{}, and is {}:{} now", was.uid, was.gid, is.uid, is.gid);
         checked.differences.push(differs("owner", detail));
-    }
-}
-
-/// The smallest named regions that the range touches.
-fn names_in(regions: &[Region], range: &Range<u64>) -> Vec<String> {
-    let mut touched: Vec<&Region> = regions
-        .iter()
-        .filter(|r| r.start < range.end && range.start < r.end && !r.name.is_empty())
-        .collect();
-    touched.sort_by_key(|r| (rank(&r.kind), r.start));
-    touched.into_iter().take(NAMED_REGIONS).map(|r| r.name.clone()).collect()
-}
-
-/// Sections first: a tile touches few of them, and often hundreds of functions.
-fn rank(kind: &str) -> u8 {
-    match kind {
-        "section" => 0,
-        "function" => 1,
-        "object" => 2,
-        _ => 3,
     }
 }
 

@@ -1,10 +1,14 @@
-//! `verify --all`: every brick of a store, on every processor.
+//! `verify --all`: every brick of a store, on every processor; and every file that has none.
 //!
-//! Knows: the store's directory. Must never know: formats.
-//! Keeps: the document is in one order, whatever order the work was done in.
+//! Knows: the store's directory, the running daemon if there is one. Must never know: formats.
+//! Keeps: what differs is looked at again after a sync, so that a change on its way into a brick is
+//! no difference; the document is in one order, whatever order the work was done in.
 
+use super::missing;
 use super::{ATTEMPTS, Checked, check};
 use crate::cli::brick_file::BrickFile;
+use crate::cli::output::say;
+use crate::control::client::{self, ControlError};
 use crate::error::CommandError;
 use crate::store;
 use crate::wire::{Difference, VerifyDocument};
@@ -12,14 +16,67 @@ use indicatif::{ProgressBar, ProgressStyle};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// How long a running daemon may take to catch up before differences count.
+const CATCH_UP: Duration = Duration::from_secs(60);
 
 /// Checks everything in `store`.
 pub(super) fn run(directory: &Path) -> Result<VerifyDocument, CommandError> {
     let io = |e| CommandError::io("list", directory, e);
     // A store that was never made is a mistake in its name rather than a store without bricks.
-    std::fs::metadata(directory).map_err(io)?;
-    let paths = store::bricks(directory).map_err(io)?;
-    let found = Mutex::new(VerifyDocument::default());
+    let directory = &std::fs::canonicalize(directory).map_err(io)?;
+    let mut checked = check_all(store::bricks(directory).map_err(io)?);
+    // Only a running daemon knows what else should have a brick.
+    let roots = client::status(directory).map(|report| report.roots).unwrap_or_default();
+    let roots: Vec<PathBuf> = roots.into_iter().map(PathBuf::from).collect();
+    let mut without = missing::files(directory, &roots);
+    let is_clean = without.is_empty() && checked.iter().all(|(_, c)| c.differences.is_empty());
+    if !is_clean && caught_up(directory) {
+        let (good, bad): (Vec<_>, Vec<_>) =
+            checked.into_iter().partition(|(_, c)| c.differences.is_empty());
+        checked = good;
+        checked.extend(check_all(bad.into_iter().map(|(path, _)| path).collect()));
+        without.retain(|path| missing::lacks_brick(directory, path));
+    }
+    Ok(document(checked, &without))
+}
+
+/// Whether a running daemon has taken in every change made so far.
+fn caught_up(directory: &Path) -> bool {
+    match client::sync(directory, CATCH_UP) {
+        Ok(()) => true,
+        Err(ControlError::NotRunning { .. }) => false,
+        Err(error) => {
+            say(&format!("{error}; what differs may be on its way into the bricks"));
+            false
+        }
+    }
+}
+
+fn document(checked: Vec<(PathBuf, Checked)>, without: &[PathBuf]) -> VerifyDocument {
+    let mut found = VerifyDocument { bricks: checked.len() as u64, ..VerifyDocument::default() };
+    for (_, one) in checked {
+        found.bytes += one.bytes;
+        found.differences.extend(one.differences);
+    }
+    found.differences.extend(without.iter().map(|path| Difference {
+        brick: None,
+        artifact: path.to_string_lossy().into_owned(),
+        what: "missing",
+        detail: "there is no brick of this file".to_owned(),
+        start: None,
+        end: None,
+        regions: Vec::new(),
+    }));
+    found.differences.sort_by(|a, b| (&a.artifact, a.start).cmp(&(&b.artifact, b.start)));
+    found.ok = found.differences.is_empty();
+    found
+}
+
+/// Checks each brick on whichever processor is free; one that is gone by now is left out.
+fn check_all(paths: Vec<PathBuf>) -> Vec<(PathBuf, Checked)> {
+    let found = Mutex::new(Vec::new());
     let next = AtomicUsize::new(0);
     let bar = ProgressBar::new(paths.len() as u64);
     if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} bricks  {eta} left") {
@@ -30,12 +87,10 @@ pub(super) fn run(directory: &Path) -> Result<VerifyDocument, CommandError> {
         for _ in 0..workers {
             scope.spawn(|| {
                 while let Some(path) = paths.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let checked = settled(path);
-                    let mut found = lock(&found);
-                    found.bricks += u64::from(checked.is_some());
-                    if let Some(checked) = checked {
-                        found.bytes += checked.bytes;
-                        found.differences.extend(checked.differences);
+                    if let Some(checked) = settled(path) {
+                        let mut found =
+                            found.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                        found.push((path.clone(), checked));
                     }
                     bar.inc(1);
                 }
@@ -43,14 +98,7 @@ pub(super) fn run(directory: &Path) -> Result<VerifyDocument, CommandError> {
         }
     });
     bar.finish_and_clear();
-    let mut found = found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    found.differences.sort_by(|a, b| (&a.artifact, a.start).cmp(&(&b.artifact, b.start)));
-    found.ok = found.differences.is_empty();
-    Ok(found)
-}
-
-fn lock(found: &Mutex<VerifyDocument>) -> std::sync::MutexGuard<'_, VerifyDocument> {
-    found.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 /// Checks a brick until its artifact held still; `None` where the brick is gone by now.
@@ -79,7 +127,7 @@ fn settled(path: &Path) -> Option<Checked> {
 fn unreadable(path: &Path, error: &CommandError) -> Checked {
     let difference = Difference {
         brick: Some(path.to_string_lossy().into_owned()),
-        artifact: path_name(path),
+        artifact: path.to_string_lossy().into_owned(),
         what: "corrupt",
         detail: error.to_string(),
         start: None,
@@ -87,8 +135,4 @@ fn unreadable(path: &Path, error: &CommandError) -> Checked {
         regions: Vec::new(),
     };
     Checked { differences: vec![difference], ..Checked::default() }
-}
-
-fn path_name(path: &Path) -> String {
-    PathBuf::from(path).to_string_lossy().into_owned()
 }
