@@ -54,6 +54,12 @@ fn read<T: Copy>(address: u64) -> Option<T> {
     unsafe { bpf_probe_read_kernel(address as *const T) }.ok()
 }
 
+/// Reads what a pointer points at.
+#[inline(always)]
+pub fn at<T: Copy>(pointer: Pointer) -> Option<T> {
+    read(pointer.0)
+}
+
 /// Reads an integer from the memory of the current process.
 #[inline(always)]
 pub fn user<T: Copy>(address: u64) -> Option<T> {

@@ -50,7 +50,8 @@ fn every_way_to_change_a_directory() {
         ("mkfifo", &["fifo"], &["fifo"], &[]),
         ("mv", &["created", "renamed"], &["created", "renamed"], &[]),
         ("mv", &["renamed", "sub/moved"], &["renamed"], &["moved"]),
-        ("mv", &["sub/moved", "hard"], &["hard"], &["moved"]),
+        ("touch", &["over"], &["over"], &[]),
+        ("mv", &["-f", "sub/moved", "over"], &["over"], &["moved"]),
         ("rm", &["hard"], &["hard"], &[]),
         ("rmdir", &["dir"], &["dir"], &[]),
     ];

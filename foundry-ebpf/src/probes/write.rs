@@ -3,9 +3,9 @@
 //! Knows: `kiocb`. Must never know: system calls.
 //! Keeps: a range is marked after its bytes are in the page cache or on the disk.
 
-use crate::foundry_common::abi::field;
+use crate::foundry_common::abi::{field, mapping};
 use crate::kernel::{self, Pointer, end_of};
-use crate::{dirty, interest, task};
+use crate::{dirty, emit, interest, task};
 use aya_ebpf::macros::{fentry, fexit, raw_tracepoint};
 use aya_ebpf::programs::{FEntryContext, FExitContext, RawTracePointContext};
 
@@ -17,7 +17,7 @@ const EIOCBQUEUED: i64 = -529;
 /// `ssize_t <fs>_file_write_iter(struct kiocb *, struct iov_iter *)`: after it, the position is the
 /// end of what was written, even where the file was opened for appending.
 #[inline(always)]
-fn returned(kiocb: u64, result: i64) -> Option<()> {
+fn returned(kiocb: u64, result: i64, queued_is_seen: bool) -> Option<()> {
     if result <= 0 && result != EIOCBQUEUED {
         return None;
     }
@@ -25,8 +25,11 @@ fn returned(kiocb: u64, result: i64) -> Option<()> {
     let slot = interest::slot_of_file(kiocb.follow(field::KIOCB_FILE)?)?;
     let end: u64 = kiocb.get(field::KIOCB_POS)?;
     if result == EIOCBQUEUED {
-        // Completion marks the exact range; this covers file systems that complete unseen.
-        dirty::mark(slot, end, u64::MAX);
+        if !queued_is_seen {
+            // Nobody says when it is done, so the file is swept, too.
+            dirty::mark(slot, end, u64::MAX);
+            emit::mapping(slot, dirty::generation(slot)?, mapping::SHARED_WRITABLE);
+        }
         return Some(());
     }
     match end.checked_sub(result as u64) {
@@ -37,30 +40,41 @@ fn returned(kiocb: u64, result: i64) -> Option<()> {
 }
 
 macro_rules! write_iter {
-    ($($program:ident),*) => {
+    ($queued_is_seen:expr; $($program:ident),*) => {
         $(
             #[fexit]
             pub fn $program(ctx: FExitContext) -> i32 {
-                let _ = returned(ctx.arg(0), ctx.arg(2));
+                let _ = returned(ctx.arg(0), ctx.arg(2), $queued_is_seen);
                 0
             }
         )*
     };
 }
 
-// One program for each file system, because a program is loaded for one function.
-write_iter!(
-    fx_write_ext4,
-    fx_write_xfs,
-    fx_write_btrfs,
-    fx_write_shmem,
-    fx_write_generic,
-    fx_write_overlay,
-    fx_write_f2fs,
-    fx_write_fuse,
-    fx_write_nfs,
-    fx_write_ext2
-);
+// One program for each file system, because a program is loaded for one function. Queued direct I/O
+// of the first ones ends in `iomap_dio_complete`.
+write_iter!(true; fx_write_ext4, fx_write_xfs, fx_write_btrfs, fx_write_f2fs, fx_write_shmem);
+write_iter!(false; fx_write_generic, fx_write_overlay, fx_write_fuse, fx_write_nfs, fx_write_ext2);
+
+/// `ssize_t ovl_splice_write(pipe, struct file *, loff_t *position, size_t, unsigned)`: overlay does
+/// not come back to its own `write_iter` for it.
+#[fexit]
+pub fn fx_splice_overlay(ctx: FExitContext) -> i32 {
+    let result: i64 = ctx.arg(5);
+    if result > 0 {
+        let _ = spliced(ctx.arg(1), ctx.arg(2), result as u64);
+    }
+    0
+}
+
+#[inline(always)]
+fn spliced(file: u64, position: u64, len: u64) -> Option<()> {
+    let slot = interest::slot_of_file(Pointer::new(file)?)?;
+    let position: u64 = kernel::at(Pointer::new(position)?)?;
+    // Kernels differ in whether the position has moved by now.
+    dirty::mark(slot, position.saturating_sub(len), end_of(position, len));
+    Some(())
+}
 
 /// `ssize_t iomap_dio_complete(struct iomap_dio *)`: direct I/O that was queued ends here. The
 /// structure is freed inside, so the range is noted before and marked after, when no stale page is

@@ -6,10 +6,12 @@
 //! every slot; nothing else carries state (invariant 3).
 
 mod actors;
+mod bpf;
 mod drain;
 mod extents;
 mod layout;
 mod load;
+mod modules;
 pub mod probes;
 mod shared;
 mod slots;
@@ -89,6 +91,11 @@ struct State {
     pending: Vec<Event>,
     /// Inodes for which there was no slot.
     refused: u64,
+    modules: modules::Modules,
+    /// Programs that run.
+    attached: Vec<&'static str>,
+    /// File systems on which writes are seen, and those on which they are not.
+    known: std::collections::HashMap<rustix::fs::FsWord, bool>,
 }
 
 impl Shared {
@@ -123,7 +130,7 @@ impl EbpfSource {
     /// [`SourceError::Unavailable`] with the reason where this kernel or these privileges do not
     /// allow it.
     pub fn start(backend: Backend, limits: &Limits) -> Result<Self, SourceError> {
-        let load::Loaded { mut ebpf, reports } = load::load(backend, limits)?;
+        let load::Loaded { mut ebpf, reports, modules } = load::load(backend, limits)?;
         let mut map = |name: &'static str| {
             ebpf.take_map(name).ok_or_else(|| SourceError::Invalid {
                 backend: backend.name(),
@@ -160,7 +167,17 @@ impl EbpfSource {
                 .map_err(io("epoll_ctl"))?;
         }
         let slots = slots::Slots::new(limits.artifacts, limits.words);
-        let state = Mutex::new(State { ebpf, interest, slots, pending: Vec::new(), refused: 0 });
+        let running = reports.iter().filter(|report| report.status == probes::Status::Attached);
+        let state = Mutex::new(State {
+            ebpf,
+            interest,
+            slots,
+            pending: Vec::new(),
+            refused: 0,
+            modules,
+            attached: running.map(|report| report.program).collect(),
+            known: std::collections::HashMap::new(),
+        });
         let shared = Arc::new(Shared { backend, files, bitmaps, global, reply, wake, state });
         let drain = drain::Drain::new(bell, life, limits);
         Ok(Self { shared, reports, drain, seen, epoll })

@@ -5,6 +5,7 @@
 //! without it; the verifier sees the settings before the programs.
 
 use super::layout::Layout;
+use super::modules::Modules;
 use super::probes::{self, Hook, Report, Spec, Status};
 use super::{Backend, Limits, syscalls};
 use crate::sources::SourceError;
@@ -13,18 +14,19 @@ use aya::programs::{FEntry, FExit, Program, ProgramError, RawTracePoint};
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 
 /// The compiled probes, as `cargo xtask ebpf` made them.
-static OBJECT: &[u8] =
+pub(super) static OBJECT: &[u8] =
     aya::include_bytes_aligned!("../../../../foundry-ebpf/prebuilt/foundry-ebpf.o");
 
 /// Lines of the verifier's log that are told.
 const LOG_LINES: usize = 4;
 
-const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
+pub(super) const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
 
 /// Programs that run.
 pub(super) struct Loaded {
     pub(super) ebpf: Ebpf,
     pub(super) reports: Vec<Report>,
+    pub(super) modules: Modules,
 }
 
 fn unavailable(backend: Backend, reason: impl Into<String>) -> SourceError {
@@ -63,9 +65,14 @@ pub(super) fn load(backend: Backend, limits: &Limits) -> Result<Loaded, SourceEr
         .map_err(|error| unavailable(backend, describe(&error)))?;
     load_control(&mut ebpf).map_err(|error| unavailable(backend, describe(&error)))?;
     let types = aya::Btf::from_sys_fs().map_err(|error| unavailable(backend, describe(&error)))?;
+    let mut modules =
+        Modules::new(&ebpf).map_err(|source| SourceError::Io { op: "dup of a BPF map", source })?;
     let mut reports = Vec::new();
     for spec in probes::of(backend) {
-        let status = attach(&mut ebpf, spec, &kernel, &types);
+        let status = match attach(&mut ebpf, spec, &kernel, &types) {
+            Status::Absent => modules.attach(spec, &kernel),
+            other => other,
+        };
         if let (true, Status::Absent | Status::Refused(_)) = (spec.essential, &status) {
             let why = match &status {
                 Status::Refused(why) => why.as_str(),
@@ -76,7 +83,7 @@ pub(super) fn load(backend: Backend, limits: &Limits) -> Result<Loaded, SourceEr
         let (program, hook, sees) = (spec.program, spec.hook.name(), spec.sees);
         reports.push(Report { program, hook, sees, status });
     }
-    Ok(Loaded { ebpf, reports })
+    Ok(Loaded { ebpf, reports, modules })
 }
 
 /// An error with its causes, on one line.
@@ -124,7 +131,7 @@ fn attach(ebpf: &mut Ebpf, spec: &Spec, kernel: &Btf<'_>, types: &aya::Btf) -> S
 }
 
 /// Why the verifier refused a program: the end of what it said, before its statistics.
-fn refusal(error: &std::io::Error, log: &str) -> String {
+pub(super) fn refusal(error: &std::io::Error, log: &str) -> String {
     let said = log.lines().filter(|line| !line.is_empty() && !line.starts_with("processed "));
     let last: Vec<&str> = said.collect();
     let from = last.len().saturating_sub(LOG_LINES);

@@ -68,12 +68,13 @@ const FENTRY: &[Spec] = &[
     spec("fx_write_shmem", Exit("shmem_file_write_iter"), "writes on tmpfs"),
     must("fx_write_generic", Exit("generic_file_write_iter"), "writes on simpler file systems"),
     spec("fx_write_overlay", Exit("ovl_write_iter"), "writes on overlay"),
+    spec("fx_splice_overlay", Exit("ovl_splice_write"), "splices on overlay"),
     spec("fx_write_f2fs", Exit("f2fs_file_write_iter"), "writes on f2fs"),
     spec("fx_write_fuse", Exit("fuse_file_write_iter"), "writes on FUSE"),
     spec("fx_write_nfs", Exit("nfs_file_write"), "writes on NFS"),
     spec("fx_write_ext2", Exit("ext2_file_write_iter"), "writes on ext2"),
-    spec("fe_direct", Entry("iomap_dio_complete"), "direct I/O that completes later"),
-    spec("fx_direct", Exit("iomap_dio_complete"), "direct I/O that completes later"),
+    must("fe_direct", Entry("iomap_dio_complete"), "direct I/O that completes later"),
+    must("fx_direct", Exit("iomap_dio_complete"), "direct I/O that completes later"),
     must("fx_fallocate", Exit("vfs_fallocate"), "allocation, holes, shifted ranges"),
     must("fx_attributes", Exit("notify_change"), "truncation, owner and mode"),
     must("fx_clone", Exit("vfs_clone_file_range"), "clones"),
@@ -101,6 +102,23 @@ pub fn of(backend: Backend) -> &'static [Spec] {
     match backend {
         Backend::Fentry => FENTRY,
         Backend::Tracepoint => TRACEPOINT,
+    }
+}
+
+/// The programs that see writes on the file system with this magic number, best first.
+pub(super) fn writers(magic: rustix::fs::FsWord) -> &'static [&'static str] {
+    match magic {
+        0xef53 => &["fx_write_ext4", "fx_write_ext2"],
+        0x5846_5342 => &["fx_write_xfs"],
+        0x9123_683e => &["fx_write_btrfs"],
+        0xf2f5_2010 => &["fx_write_f2fs"],
+        0x794c_7630 => &["fx_write_overlay", "fx_splice_overlay"],
+        0x6573_5546 => &["fx_write_fuse"],
+        0x6969 => &["fx_write_nfs"],
+        // Before 6.6 tmpfs had no function of its own; ramfs and vfat have none.
+        0x0102_1994 => &["fx_write_shmem", "fx_write_generic"],
+        0x8584_58f6 | 0x4d44 => &["fx_write_generic"],
+        _ => &[],
     }
 }
 

@@ -3,11 +3,13 @@
 //! Knows: the control program, the interest map, slots. Must never know: what happens to a slot later.
 //! Keeps: when `track` returns, every later change to the inode sets its dirty state.
 
+use super::probes::{self, Status};
 use super::slots::{Claimed, Key, Released};
-use super::{STATE_WORDS, Shared, State, extents, index, load};
+use super::{Backend, STATE_WORDS, Shared, State, extents, index, load};
 use crate::artifact::{ArtifactId, FileKind};
 use crate::clock;
 use crate::event::{Actor, Event};
+use crate::sources::btf::Btf;
 use crate::tracker::Tracker;
 use aya::programs::{RawTracePointRunOptions, TestRun};
 use foundry_common::abi::{Geometry, reply};
@@ -53,6 +55,9 @@ impl Tracker for EbpfTracker {
         size: u64,
     ) -> io::Result<()> {
         let mut state = self.shared.state();
+        if kind != FileKind::Directory && self.shared.backend == Backend::Fentry {
+            see_writes(&mut state, fd)?;
+        }
         let described = self.shared.describe(&mut state, fd)?;
         if let Some(slot) = state.slots.of(artifact)
             && state.slots.get(slot).is_some_and(|held| held.key != described.key)
@@ -226,6 +231,45 @@ impl Shared {
         let word = self.bitmaps.word(index(geometry.base) + index(nth));
         word.map_or(0, |word| word.swap(0, SeqCst))
     }
+}
+
+/// Makes sure that writes on the file system of `fd` are seen: its module may have been loaded after
+/// the source was started.
+///
+/// # Errors
+/// Where no probe sees them: only a sweep does.
+fn see_writes(state: &mut State, fd: BorrowedFd<'_>) -> io::Result<()> {
+    let magic = rustix::fs::fstatfs(fd)?.f_type;
+    let writers = probes::writers(magic);
+    let seen = match state.known.get(&magic) {
+        Some(seen) => *seen,
+        None => {
+            let running = writers.iter().any(|name| state.attached.contains(name));
+            let seen = running || attach_late(state, writers);
+            state.known.insert(magic, seen);
+            seen
+        }
+    };
+    if seen {
+        return Ok(());
+    }
+    let text = format!("no probe sees writes on a file system of type {magic:#x}");
+    Err(io::Error::new(io::ErrorKind::Unsupported, text))
+}
+
+/// Attaches those of `programs` that this kernel has by now.
+fn attach_late(state: &mut State, programs: &[&'static str]) -> bool {
+    let Ok(bytes) = std::fs::read(load::BTF_PATH) else { return false };
+    let Ok(kernel) = Btf::parse(&bytes) else { return false };
+    let specs = probes::of(Backend::Fentry).iter().filter(|s| programs.contains(&s.program));
+    let mut attached = false;
+    for spec in specs {
+        if state.modules.attach(spec, &kernel) == Status::Attached {
+            state.attached.push(spec.program);
+            attached = true;
+        }
+    }
+    attached
 }
 
 /// Returns when every program that runs now has ended.
