@@ -97,10 +97,14 @@ pub enum Command {
     Status(Status),
     /// Fold one file, once, without a daemon
     Fold(Fold),
+    /// Map the memory of live processes, without stopping them
+    Capture(Capture),
     /// Write an artifact's bytes back to a file
     Unfold(Unfold),
     /// Show what a brick says of its artifact
     Inspect(Inspect),
+    /// Show what differs between two bricks, or two generations of one
+    Diff(Diff),
     /// Check every checksum, and the bricks against the live artifacts
     Verify(Verify),
     /// Make the bricks of a recorded run again, byte for byte
@@ -147,6 +151,66 @@ pub struct Fold {
     /// Whether the brick holds the bytes, or the file alone does
     #[arg(long, value_name = "P", default_value = "embedded")]
     pub payload: Payload,
+}
+
+/// `capture`
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  sudo foundry-user capture --pid 1 -o init.brick
+  sudo foundry-user capture --exe chromium -o captured/     one brick for each process
+  sudo foundry-user capture --all -o captured/
+
+A brick holds the layout, the state of every page and statistics of its content;
+bytes of memory are in it only with --payload embedded. Its mode is 0600.")]
+#[group(skip)]
+#[command(group = clap::ArgGroup::new("whose").required(true).args(["pid", "exe", "all"]))]
+pub struct Capture {
+    /// The process
+    #[arg(long, value_name = "PID")]
+    pub pid: Option<u32>,
+    /// Every process that runs this program (a name or a path)
+    #[arg(long, value_name = "NAME")]
+    pub exe: Option<String>,
+    /// Every process there is
+    #[arg(long)]
+    pub all: bool,
+    /// The brick to write, or a directory where there may be several
+    #[arg(short, long, value_name = "X.brick", value_hint = ValueHint::AnyPath)]
+    pub output: PathBuf,
+    /// Whether the brick also holds the bytes of memory
+    #[arg(long, value_name = "P", default_value = "reference")]
+    pub payload: Payload,
+}
+
+/// `diff`
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  foundry-user diff before.brick after.brick
+  foundry-user diff tool.brick --from 3 --to 7      two generations of one brick
+  foundry-user diff a.brick b.brick --png what-changed.png
+
+Exit code 1 where anything differs.")]
+pub struct Diff {
+    /// A .brick file, or an artifact's path
+    #[arg(value_name = "A", value_hint = ValueHint::FilePath)]
+    pub a: PathBuf,
+    /// The brick to compare it with [default: A itself, in another generation]
+    #[arg(value_name = "B", value_hint = ValueHint::FilePath)]
+    pub b: Option<PathBuf>,
+    /// Generation of A [default: its newest; without B the one before]
+    #[arg(long, value_name = "N")]
+    pub from: Option<u64>,
+    /// Generation of B [default: its newest]
+    #[arg(long, value_name = "N")]
+    pub to: Option<u64>,
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
+    /// Also draw what differs: unchanged grey, changed yellow, added green, removed red
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub png: Option<PathBuf>,
 }
 
 /// `unfold`
@@ -343,6 +407,11 @@ mod tests {
             "foundry-user export b --format rts-png -o out",
             "foundry-user export b --format png --palette entropy -o out",
             "foundry-user doctor --json",
+            "foundry-user capture --pid 1 -o x.brick --payload embedded",
+            "foundry-user capture --exe cat -o d",
+            "foundry-user capture --all -o d",
+            "foundry-user diff a b --json --png p",
+            "foundry-user diff a --from 1 --to 2",
         ] {
             if let Err(e) = Cli::try_parse_from(line.split(' ')) {
                 panic!("{line}: {e}");
@@ -352,6 +421,8 @@ mod tests {
             "foundry-user verify",
             "foundry-user verify --all b",
             "foundry-user fold x",
+            "foundry-user capture -o x",
+            "foundry-user capture --pid 1 --all -o x",
             "foundry-user --backend kprobe",
             "foundry-user export b --format gif -o out",
         ] {

@@ -5,7 +5,9 @@
 //! one document; every command ends with a code of [`Exit`].
 
 mod brick_file;
+mod capture;
 mod compare;
+mod diff;
 mod doctor;
 mod export;
 mod fold;
@@ -62,6 +64,8 @@ fn dispatch(cli: Cli) -> Result<Exit, CommandError> {
         Command::Sync(args) => sync::run(&args, &store),
         Command::Status(args) => status::run(&args, &store),
         Command::Fold(args) => fold::run(&args),
+        Command::Capture(args) => capture::run(&args),
+        Command::Diff(args) => diff::run(&args, &store),
         Command::Unfold(args) => unfold::run(&args, &store),
         Command::Inspect(args) => inspect::run(&args, &store),
         Command::Verify(args) => verify::run(&args, &store),

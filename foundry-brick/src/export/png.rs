@@ -14,6 +14,8 @@ pub enum Picture<'a> {
     Bytes(&'a [u8]),
     /// The cells of one level.
     Cells(&'a [Cell]),
+    /// Colours along the curve, chosen elsewhere: no palette is asked.
+    Colours(&'a [[u8; 4]]),
 }
 
 /// The level at which an artifact of `size` bytes is a picture of at most 2^`order` pixels a side:
@@ -40,6 +42,7 @@ pub fn png(picture: Picture<'_>, palette: Palette) -> Result<Vec<u8>, Error> {
             }
             cells.iter().map(|cell| palette.of_cell(*cell)).collect()
         }
+        Picture::Colours(colours) => colours.to_vec(),
         Picture::Bytes(bytes) if palette.needs_leaves() => {
             let mut leaves = Vec::with_capacity(bytes.len().div_ceil(LEAF_BYTES));
             cells::leaves(bytes, &mut leaves);

@@ -47,6 +47,11 @@ fn picture(
     let size = file.brick.meta().size;
     // A side of 2^order pixels is the largest of the curve that fits.
     let mut level = picture_level(size, args.side.ilog2());
+    let parts = file.brick.parts().map_err(|e| CommandError::brick(&file.path, e))?;
+    if parts.is_some_and(|parts| u32::from(parts.leaf_order()) > LEAF_LEVEL) {
+        // The leaves of a composite are what there is to see: its content is made of them.
+        level = level.max(LEAF_LEVEL);
+    }
     if level == 0 {
         match payload::whole(file, MAX_PAYLOAD) {
             Ok(bytes) => return Ok(png(Picture::Bytes(&bytes), args.palette)),

@@ -56,6 +56,11 @@ pub(super) fn run(args: &Fold) -> Result<Exit, CommandError> {
 /// Refuses to write over the artifact itself, or over anything that is no brick.
 fn check_output(path: &Path, output: &Path) -> Result<(), CommandError> {
     refuse_sources(output, &[path])?;
+    check_replaces_brick(output)
+}
+
+/// Refuses to write over anything that is no brick.
+pub(super) fn check_replaces_brick(output: &Path) -> Result<(), CommandError> {
     let Ok(existing) = fs::canonicalize(output) else { return Ok(()) };
     let mut magic = [0; 4];
     let is_brick = existing.is_file()
