@@ -236,6 +236,18 @@ mod tests {
     }
 
     #[test]
+    fn the_example_is_valid_and_names_every_key() {
+        let text = include_str!("../../deploy/foundry.toml");
+        let wishes = Wishes::parse(text, Path::new("/etc/foundry")).unwrap();
+        assert_eq!(wishes.backend, Some(Backend::Auto));
+        for key in KEYS {
+            assert!(
+                text.lines().any(|l| l.trim_start_matches("# ").starts_with(&format!("{key} =")))
+            );
+        }
+    }
+
+    #[test]
     fn mistakes_are_named_with_a_hint() {
         for (text, words) in [
             ("bakend = 'auto'", "unknown key `bakend`; did you mean `backend`?"),

@@ -53,6 +53,13 @@ fn show(mut progress: watch::Receiver<Progress>, mut updates: broadcast::Receive
     runtime.block_on(async {
         loop {
             tokio::select! {
+                // What was committed before the first look was complete is no change after it.
+                biased;
+                update = updates.recv() => match update {
+                    Ok(update) => view.update(&update),
+                    Err(RecvError::Lagged(n)) => view.missed(n),
+                    Err(RecvError::Closed) => break,
+                },
                 changed = progress.changed() => {
                     if changed.is_err() {
                         break;
@@ -60,11 +67,6 @@ fn show(mut progress: watch::Receiver<Progress>, mut updates: broadcast::Receive
                     let lines = view.progress(&progress.borrow_and_update());
                     view.say(&lines);
                 }
-                update = updates.recv() => match update {
-                    Ok(update) => view.update(&update),
-                    Err(RecvError::Lagged(n)) => view.missed(n),
-                    Err(RecvError::Closed) => break,
-                },
             }
         }
     });

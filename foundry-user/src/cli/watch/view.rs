@@ -80,7 +80,7 @@ impl View {
             }
             Update::Removed { path, .. } if self.first_look_done => {
                 self.changes += 1;
-                self.last_change = format!("{} is gone", text::lossy(path));
+                self.last_change = format!("{} is gone", short(path));
             }
             _ => return,
         }
@@ -103,7 +103,7 @@ impl View {
 
     /// How things stand.
     fn quiet_line(&self) -> String {
-        let mut line = format!("watching with {}", self.backend);
+        let mut line = format!("watching ({})", self.backend);
         if self.changes > 0 {
             let changes = text::plural(self.changes, "change", "changes");
             line.push_str(&format!("; {changes}, last {}", self.last_change));
@@ -129,9 +129,14 @@ impl View {
     }
 }
 
+/// A path that leaves room for the rest of the line.
+fn short(path: &[u8]) -> String {
+    text::fit(&text::lossy(path), text::WIDTH / 2 - 8)
+}
+
 /// What changed, and who did it.
 fn change(path: &[u8], actor: Option<&Actor>) -> String {
-    let path = text::lossy(path);
+    let path = short(path);
     match actor {
         Some(actor) => format!("{path} by {}", text::lossy(&actor.comm)),
         None => path,
@@ -237,11 +242,11 @@ mod tests {
         };
         view.update(&committed);
         view.progress(&at(1, 400, true));
-        assert_eq!(view.quiet_line(), "watching with test");
+        assert_eq!(view.quiet_line(), "watching (test)");
         view.update(&committed);
         view.missed(2);
         view.update(&committed);
-        let line = "watching with test; 4 changes, last /opt/tool by d\u{fffd}d";
+        let line = "watching (test); 4 changes, last /opt/tool by d\u{fffd}d";
         assert_eq!(view.quiet_line(), line);
     }
 }
