@@ -13,15 +13,16 @@ mod stage;
 mod watcher;
 
 use crate::support;
-use foundry_user::sources::Source;
 use foundry_user::sources::fanotify::{Fanotify, Marks, Options};
 use foundry_user::sources::inotify::Inotify;
+use foundry_user::sources::{Source, backends};
 use std::path::Path;
 use watcher::Watcher;
 
 /// The sources under test, with events of this process: it is who changes the tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
+    /// As the backend: what fanotify refuses, inotify gets.
     Fanotify,
     FanotifyWholeFileSystem,
     Inotify,
@@ -33,10 +34,10 @@ impl Kind {
     fn open(self) -> Box<dyn Source> {
         let options = Options { skip_own: false, ..Options::default() };
         match self {
-            Self::Fanotify => Box::new(Fanotify::open(options).unwrap()),
+            Self::Fanotify => backends::fanotify(options).unwrap(),
             Self::FanotifyWholeFileSystem => {
                 let options = Options { marks: Marks::FileSystem, ..options };
-                Box::new(Fanotify::open(options).unwrap())
+                backends::fanotify(options).unwrap()
             }
             Self::Inotify => Box::new(Inotify::open(false).unwrap()),
         }
@@ -58,7 +59,7 @@ fn everything(base: &Path) {
 #[test]
 fn inside() {
     match stage::current() {
-        Some(base) => everything(&base),
+        Some(base) => stage::as_owner(&base, everything),
         None => everything(support::Scratch::new().tree().as_path()),
     }
 }

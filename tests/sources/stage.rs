@@ -4,7 +4,8 @@
 //! Keeps: mounts live in a namespace of their own, which ends with the process that runs the test.
 
 use crate::support;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -18,6 +19,22 @@ const INSIDE: &str = "sources::inside";
 /// Where to work, for a process that a stage started.
 pub(super) fn current() -> Option<PathBuf> {
     std::env::var_os(STAGE).map(PathBuf::from)
+}
+
+/// Runs `test` in `stage` as the user who owns it: in another process, where that is not this one's.
+pub(super) fn as_owner(stage: &Path, test: impl FnOnce(&Path)) {
+    let owner = std::fs::metadata(stage).unwrap();
+    if owner.uid() == rustix::process::getuid().as_raw() {
+        return test(stage);
+    }
+    // The link leads to this binary, wherever it lies and whoever may not go there.
+    let status = Command::new("/proc/self/exe")
+        .args([INSIDE, "--exact", "--nocapture"])
+        .uid(owner.uid())
+        .gid(owner.gid())
+        .status()
+        .unwrap();
+    assert!(status.success(), "as user {}: {status}", owner.uid());
 }
 
 /// Shell lines that mount the file system at `mounted` and leave a directory `work` to work in.
@@ -57,24 +74,17 @@ pub(super) fn on_file_system(name: &str) {
         "set -e; PATH=$PATH:/usr/sbin:/sbin; cd '{}'; mkdir mounted
          {}
          mkdir -p mounted/work/root mounted/work/nobody; chown {NOBODY}:{NOBODY} mounted/work/nobody
-         {STAGE}=$PWD/mounted/work/root \"$@\"
-         {STAGE}=$PWD/mounted/work/nobody setpriv --reuid={NOBODY} --regid={NOBODY} --clear-groups \"$@\"",
+         for stage in root nobody; do {STAGE}=$PWD/mounted/work/$stage \"$@\"; done",
         dir.path().display(),
         mount(name),
     );
     let status = Command::new("unshare")
         .args(["--mount", "--propagation", "private", "--", "sh", "-c", &script, "sh"])
-        .args(inside())
+        .arg(std::env::current_exe().unwrap())
+        .args([INSIDE, "--exact", "--nocapture"])
         .status()
         .unwrap();
     assert!(status.success(), "{name}: {status}");
-}
-
-/// Runs `INSIDE`, or the test of another name, in this binary. The path leads to the binary itself,
-/// wherever it lies and whoever may not go there.
-fn inside() -> [String; 4] {
-    let binary = format!("/proc/{}/exe", std::process::id());
-    [binary, INSIDE.into(), "--exact".into(), "--nocapture".into()]
 }
 
 /// Runs the test `name` of this binary as root of a user namespace of its own.

@@ -280,10 +280,8 @@ impl Tracker for Shared {
         lock(&self.tables).insert(artifact, place.superblock, &handle, directory);
         let marked = if directory {
             lock(&self.groups).mark_directory(place.superblock, fd)
-        } else if place.links > 1 {
-            lock(&self.groups).mark_file(place.superblock, fd)
         } else {
-            Ok(())
+            lock(&self.groups).mark_file(place, fd)
         };
         if marked.is_err() {
             lock(&self.tables).remove(artifact);

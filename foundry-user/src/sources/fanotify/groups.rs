@@ -52,6 +52,8 @@ pub(super) struct Group {
 struct Marked {
     groups: Vec<Arc<Group>>,
     whole: Whole,
+    /// A directory could not be marked: its files are not heard through it.
+    gaps: bool,
 }
 
 /// Whether one mark covers the file system.
@@ -137,22 +139,25 @@ impl Groups {
         if self.covers_whole(superblock, fd) {
             return Ok(());
         }
-        self.mark_inode(superblock, self.mask() | libc::FAN_EVENT_ON_CHILD, fd)
+        let marked = self.mark_inode(superblock, self.mask() | libc::FAN_EVENT_ON_CHILD, fd);
+        self.marked.entry(superblock).or_default().gaps |= marked.is_err();
+        marked
     }
 
-    /// Marks the file behind `fd` itself: changes through names in other directories are reported, too.
+    /// Marks the file behind `fd` itself where the mark of its directory would not do: where it has
+    /// names in other directories, or where directories were refused.
     ///
     /// # Errors
     /// As [`Groups::mark_directory`].
-    pub(super) fn mark_file(
-        &mut self,
-        superblock: Superblock,
-        fd: BorrowedFd<'_>,
-    ) -> io::Result<()> {
-        if self.covers_whole(superblock, fd) {
+    pub(super) fn mark_file(&mut self, place: Place, fd: BorrowedFd<'_>) -> io::Result<()> {
+        if self.covers_whole(place.superblock, fd) {
             return Ok(());
         }
-        self.mark_inode(superblock, CONTENT | libc::FAN_ATTRIB, fd)
+        let gaps = self.marked.get(&place.superblock).is_some_and(|marked| marked.gaps);
+        if place.links > 1 || gaps {
+            return self.mark_inode(place.superblock, CONTENT | libc::FAN_ATTRIB, fd);
+        }
+        Ok(())
     }
 
     /// What is asked of a directory, or of a whole file system.
