@@ -39,7 +39,15 @@ pub(crate) fn live(limits: &Limits) -> Option<Live> {
     };
     let mut errors = Vec::new();
     for backend in backends {
-        match EbpfSource::start(*backend, limits) {
+        // A fresh object, where it cannot be compared with the committed one.
+        let started = match std::env::var_os("FOUNDRY_OBJECT") {
+            Some(path) => {
+                let object = std::fs::read(path).unwrap();
+                EbpfSource::start_object(*backend, limits, object.into())
+            }
+            None => EbpfSource::start(*backend, limits),
+        };
+        match started {
             Ok(source) => {
                 return Some(Live { source, backend: *backend, next: 1, held: vec![], _one: one });
             }

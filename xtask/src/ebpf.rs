@@ -44,6 +44,20 @@ fn write() -> Outcome {
     Ok(())
 }
 
+/// Why there is nothing to say about the committed object.
+pub(crate) enum CheckError {
+    /// Nothing here compiles for that target.
+    NoToolchain(String),
+    /// It is not what it should be.
+    Failed(Box<dyn std::error::Error>),
+}
+
+impl<E: Into<Box<dyn std::error::Error>>> From<E> for CheckError {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
 /// What a check found.
 pub(crate) enum Checked {
     /// The committed bytes are what this toolchain makes.
@@ -53,7 +67,11 @@ pub(crate) enum Checked {
 }
 
 fn check() -> Outcome {
-    match compare()? {
+    let checked = compare().map_err(|error| match error {
+        CheckError::NoToolchain(why) => why.into(),
+        CheckError::Failed(error) => error,
+    })?;
+    match checked {
         Checked::Same => println!("the committed object is byte-identical to a fresh one"),
         Checked::Fresh(path) => {
             println!("this toolchain is not the one of the committed object:");
@@ -65,14 +83,15 @@ fn check() -> Outcome {
 }
 
 /// Compiles the probes and compares the result with what is committed.
-pub(crate) fn compare() -> Result<Checked, Box<dyn std::error::Error>> {
+pub(crate) fn compare() -> Result<Checked, CheckError> {
     let dir = prebuilt();
     let recorded = fs::read_to_string(dir.join("foundry-ebpf.o.sha256"))?;
     let committed = sha256(&dir.join(OBJECT))?;
     if recorded.split_whitespace().next() != Some(committed.as_str()) {
         return Err("the committed object does not have its committed checksum".into());
     }
-    let toolchain = Toolchain::find()?;
+    let toolchain =
+        Toolchain::find().map_err(|error| CheckError::NoToolchain(error.to_string()))?;
     let object = compile(&toolchain)?;
     if fs::read_to_string(dir.join("TOOLCHAIN"))? != toolchain.versions() {
         return Ok(Checked::Fresh(object));

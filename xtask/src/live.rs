@@ -159,7 +159,7 @@ fn on_file_system(
 }
 
 /// `NAME=VALUE` for env(1).
-fn variable(name: &str, value: &Path) -> std::ffi::OsString {
+pub(crate) fn variable(name: &str, value: &Path) -> std::ffi::OsString {
     let mut text = std::ffi::OsString::from(name);
     text.push("=");
     text.push(value);

@@ -13,6 +13,7 @@ mod check;
 mod ebpf;
 mod live;
 mod place;
+mod probes;
 mod run;
 mod stage;
 mod test;
@@ -36,7 +37,7 @@ usage: cargo xtask TASK [ARGUMENTS]
                  (with CI=true a skip is a failure)
   ebpf [--check] compiles the probes into foundry-ebpf/prebuilt, or proves that they are what
                  is committed there
-  vm [KERNEL...] -- PROGRAM ARGS
+  vm [KERNEL...] [--with FILE...] -- PROGRAM ARGS
                  runs a program as root in virtual machines with other kernels
   check          the quick part of `test`: format, lints, and every test that needs no privileges
   bench [NAME]   the figures the project is measured by, or one of them: fold untracked latency

@@ -1,4 +1,4 @@
-//! `cargo xtask vm [KERNEL...] -- PROGRAM ARGS`: runs a program as root on other kernels, in seconds.
+//! `cargo xtask vm [KERNEL...] [--with FILE...] -- PROGRAM ARGS`: runs a program as root on other kernels, in seconds.
 //!
 //! Knows: Debian's kernel packages, initramfs archives, qemu. Must never know: what the program does.
 //! Keeps: a kernel is fetched once; a machine that hangs is ended; the program's exit status is ours.
@@ -23,20 +23,38 @@ const STATUS: &str = "foundry-vm-status=";
 /// Programs that tests use to make file systems, where this machine has them.
 const HELPERS: [&str; 3] = ["mkfs.ext4", "mkfs.xfs", "mkfs.btrfs"];
 
-const USAGE: &str = "usage: cargo xtask vm [KERNEL...] -- PROGRAM ARGS, with KERNEL such as 6.1 or the path of a vmlinuz";
+const USAGE: &str = "usage: cargo xtask vm [KERNEL...] [--with FILE...] -- PROGRAM ARGS, with KERNEL \
+such as 6.1 or the path of a vmlinuz, and FILE a program that is put into /bin";
+
+/// What runs in a machine.
+struct Job<'a> {
+    program: &'a Path,
+    arguments: &'a [String],
+    /// More programs, for /bin.
+    with: Vec<&'a Path>,
+}
 
 pub(crate) fn run(args: &[String]) -> Outcome {
     let split = args.iter().position(|arg| arg == "--").ok_or(USAGE)?;
-    let (kernels, rest) = (&args[..split], &args[split + 1..]);
+    let (before, rest) = (&args[..split], &args[split + 1..]);
     let (program, arguments) = rest.split_first().ok_or(USAGE)?;
-    let kernels: Vec<&str> = match kernels {
-        [] => DEFAULT_KERNELS.to_vec(),
-        named => named.iter().map(String::as_str).collect(),
-    };
+    let (mut kernels, mut with) = (Vec::new(), Vec::new());
+    let mut words = before.iter();
+    while let Some(word) = words.next() {
+        if word == "--with" {
+            with.push(Path::new(words.next().ok_or(USAGE)?));
+        } else {
+            kernels.push(word.as_str());
+        }
+    }
+    if kernels.is_empty() {
+        kernels = DEFAULT_KERNELS.to_vec();
+    }
+    let job = Job { program: Path::new(program), arguments, with };
     let mut failed = Vec::new();
     for name in kernels {
         println!("== {name}: {program} {}", arguments.join(" "));
-        match boot(name, Path::new(program), arguments, &[])? {
+        match boot(name, &job)? {
             0 => {}
             status => failed.push(format!("exit status {status} on {name}")),
         }
@@ -44,17 +62,20 @@ pub(crate) fn run(args: &[String]) -> Outcome {
     if failed.is_empty() { Ok(()) } else { Err(failed.join(", ").into()) }
 }
 
-/// Runs `program` as root on kernel `name` with some more environment, and returns its exit status.
-pub(crate) fn boot(
-    name: &str,
-    program: &Path,
-    arguments: &[String],
-    environment: &[(&str, &str)],
-) -> Result<i32, Box<dyn std::error::Error>> {
+/// Fetches everything that it takes to boot kernel `name`.
+pub(crate) fn prepare(name: &str) -> Outcome {
+    tools::ensure_debian("qemu-system-x86_64", "qemu-system-x86")?;
+    tools::ensure_debian("busybox", "busybox-static")?;
+    Kernel::get(name)?;
+    Ok(())
+}
+
+/// Runs a job as root on kernel `name`, and returns its exit status.
+fn boot(name: &str, job: &Job<'_>) -> Result<i32, Box<dyn std::error::Error>> {
     let qemu = tools::ensure_debian("qemu-system-x86_64", "qemu-system-x86")?;
     tools::ensure_debian("busybox", "busybox-static")?;
     let kernel = Kernel::get(name)?;
-    let initramfs = initramfs(&kernel, program, arguments, environment)?;
+    let initramfs = initramfs(&kernel, job)?;
     let mut machine = Command::new("timeout")
         .args(["--kill-after=5", MOST_SECONDS])
         .arg(qemu)
@@ -90,18 +111,18 @@ pub(crate) fn boot(
 }
 
 /// Everything the program needs: itself, its libraries, busybox, kernel modules.
-fn initramfs(
-    kernel: &Kernel,
-    program: &Path,
-    arguments: &[String],
-    environment: &[(&str, &str)],
-) -> Result<PathBuf, Box<dyn std::error::Error>> {
+fn initramfs(kernel: &Kernel, job: &Job<'_>) -> Result<PathBuf, Box<dyn std::error::Error>> {
     let mut archive = Archive::new();
     let busybox = tools::find("busybox").ok_or("busybox is gone")?;
     archive.file("bin/busybox", 0o755, &fs::read(busybox)?);
     archive.link("bin/sh", "busybox");
-    archive.file("program", 0o755, &stripped(program)?);
-    libraries(&mut archive, program)?;
+    archive.file("program", 0o755, &stripped(job.program)?);
+    libraries(&mut archive, job.program)?;
+    for path in &job.with {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        archive.file(&format!("bin/{name}"), 0o755, &stripped(path)?);
+        libraries(&mut archive, path)?;
+    }
     for helper in HELPERS {
         if let Some(path) = tools::find(helper) {
             archive.file(&format!("bin/{helper}"), 0o755, &fs::read(&path)?);
@@ -113,23 +134,24 @@ fn initramfs(
         archive.file(&format!("modules/{name}"), 0o644, &bytes);
         modules.push_str(&format!("insmod /modules/{name} 2>/dev/null\n"));
     }
-    archive.file("init", 0o755, init(&modules, arguments, environment).as_bytes());
+    archive.file("init", 0o755, init(&modules, job.arguments).as_bytes());
     let path = place::target_dir().join(format!("vm/initramfs-{}", std::process::id()));
     fs::write(&path, archive.finish())?;
     Ok(path)
 }
 
-fn init(modules: &str, arguments: &[String], environment: &[(&str, &str)]) -> String {
+fn init(modules: &str, arguments: &[String]) -> String {
     let quoted = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
     let arguments: Vec<String> = arguments.iter().map(|text| quoted(text)).collect();
     let mut exports = String::new();
     // The machine is there to test, so nothing may be skipped for want of being asked.
-    let asked = [("FOUNDRY_LIVE", "1"), ("FOUNDRY_VM", "1"), ("RUST_BACKTRACE", "1")];
+    let asked =
+        [("FOUNDRY_LIVE", "1"), ("FOUNDRY_BIN", "/bin/foundry-user"), ("RUST_BACKTRACE", "1")];
     let passed = ["FOUNDRY_BACKEND", "RUST_LOG"];
     let passed: Vec<(&str, String)> =
         passed.iter().filter_map(|name| Some((*name, std::env::var(name).ok()?))).collect();
     let passed = passed.iter().map(|(name, value)| (*name, value.as_str()));
-    for (name, value) in asked.into_iter().chain(environment.iter().copied()).chain(passed) {
+    for (name, value) in asked.into_iter().chain(passed) {
         exports.push_str(&format!("export {name}={}\n", quoted(value)));
     }
     format!(

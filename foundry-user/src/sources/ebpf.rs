@@ -25,6 +25,7 @@ use aya::maps::{MapData, PerCpuArray, RingBuf};
 use foundry_common::abi::{global, reply};
 use rustix::event::epoll;
 use shared::SharedWords;
+use std::borrow::Cow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -130,7 +131,19 @@ impl EbpfSource {
     /// [`SourceError::Unavailable`] with the reason where this kernel or these privileges do not
     /// allow it.
     pub fn start(backend: Backend, limits: &Limits) -> Result<Self, SourceError> {
-        let load::Loaded { mut ebpf, reports, modules } = load::load(backend, limits)?;
+        Self::start_object(backend, limits, Cow::Borrowed(load::OBJECT))
+    }
+
+    /// The same with another compiled object than the one inside this program.
+    ///
+    /// # Errors
+    /// As [`EbpfSource::start`].
+    pub fn start_object(
+        backend: Backend,
+        limits: &Limits,
+        object: Cow<'static, [u8]>,
+    ) -> Result<Self, SourceError> {
+        let load::Loaded { mut ebpf, reports, modules } = load::load(backend, limits, object)?;
         let mut map = |name: &'static str| {
             ebpf.take_map(name).ok_or_else(|| SourceError::Invalid {
                 backend: backend.name(),

@@ -12,6 +12,7 @@ use crate::sources::SourceError;
 use crate::sources::btf::Btf;
 use aya::programs::{FEntry, FExit, Program, ProgramError, RawTracePoint};
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
+use std::borrow::Cow;
 
 /// The compiled probes, as `cargo xtask ebpf` made them.
 pub(super) static OBJECT: &[u8] =
@@ -37,7 +38,11 @@ fn unavailable(backend: Backend, reason: impl Into<String>) -> SourceError {
 ///
 /// # Errors
 /// Where the kernel shows no BTF, lacks a field, or refuses something essential.
-pub(super) fn load(backend: Backend, limits: &Limits) -> Result<Loaded, SourceError> {
+pub(super) fn load(
+    backend: Backend,
+    limits: &Limits,
+    object: Cow<'static, [u8]>,
+) -> Result<Loaded, SourceError> {
     let bytes = std::fs::read(BTF_PATH).map_err(|error| {
         unavailable(
             backend,
@@ -61,12 +66,12 @@ pub(super) fn load(backend: Backend, limits: &Limits) -> Result<Loaded, SourceEr
         .map_max_entries("LIFE", limits.life_bytes)
         // Asked for by the loader only when a program is refused.
         .verifier_log_level(VerifierLogLevel::DEBUG)
-        .load(OBJECT)
+        .load(&object)
         .map_err(|error| unavailable(backend, describe(&error)))?;
     load_control(&mut ebpf).map_err(|error| unavailable(backend, describe(&error)))?;
     let types = aya::Btf::from_sys_fs().map_err(|error| unavailable(backend, describe(&error)))?;
-    let mut modules =
-        Modules::new(&ebpf).map_err(|source| SourceError::Io { op: "dup of a BPF map", source })?;
+    let mut modules = Modules::new(&ebpf, object)
+        .map_err(|source| SourceError::Io { op: "dup of a BPF map", source })?;
     let mut reports = Vec::new();
     for spec in probes::of(backend) {
         let status = match attach(&mut ebpf, spec, &kernel, &types) {

@@ -9,6 +9,7 @@ use crate::sources::btf::Btf;
 use aya::Ebpf;
 use aya::maps::Map;
 use aya_obj::Object;
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -28,6 +29,7 @@ const MODULES: &[(&str, &str)] = &[
 
 /// What it takes to attach to a module, now or when the module is loaded later.
 pub(super) struct Modules {
+    object: Cow<'static, [u8]>,
     maps: Vec<(String, OwnedFd)>,
     /// Closing them detaches.
     links: Vec<OwnedFd>,
@@ -35,7 +37,7 @@ pub(super) struct Modules {
 
 impl Modules {
     /// Remembers the BPF maps that all programs share.
-    pub(super) fn new(ebpf: &Ebpf) -> io::Result<Self> {
+    pub(super) fn new(ebpf: &Ebpf, object: Cow<'static, [u8]>) -> io::Result<Self> {
         let mut maps = Vec::new();
         for (name, map) in ebpf.maps() {
             let data = match map {
@@ -48,7 +50,7 @@ impl Modules {
             };
             maps.push((name.to_owned(), data.fd().as_fd().try_clone_to_owned()?));
         }
-        Ok(Self { maps, links: Vec::new() })
+        Ok(Self { object, maps, links: Vec::new() })
     }
 
     /// Attaches a probe whose function is not the kernel's own.
@@ -71,7 +73,7 @@ impl Modules {
     }
 
     fn start(&mut self, program: &str, module: &str, function: u32) -> io::Result<()> {
-        let mut object = Object::parse(super::load::OBJECT).map_err(io::Error::other)?;
+        let mut object = Object::parse(&self.object).map_err(io::Error::other)?;
         let texts: HashSet<usize> = object.functions.keys().map(|(section, _)| *section).collect();
         let parsed = std::mem::take(&mut object.maps);
         let maps = self.maps.iter().filter_map(|(name, fd)| {
