@@ -15,7 +15,7 @@ use goblin::pe::symbol::{
     COFF_SYMBOL_SIZE, IMAGE_SYM_CLASS_EXTERNAL, IMAGE_SYM_CLASS_STATIC, Symbol,
 };
 use scroll::{LE, Pread};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Exports, unwind ranges and symbols that are looked at.
 const MAX_SYMBOLS: u64 = super::super::MAX_REGIONS as u64;
@@ -79,6 +79,7 @@ impl CoffSymbols {
 
 /// Where a function's name stands; the bytes are fetched when its region is made, because a small
 /// file may name one long string very often.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum NameAt {
     Coff([u8; 8]),
     Export(u32),
@@ -92,18 +93,18 @@ pub(super) fn describe(
     draft: &mut Draft,
 ) -> Result<(), Trouble> {
     let ranges = unwind_ranges(source, pe)?;
-    let mut named: BTreeMap<u32, NameAt> = BTreeMap::new();
+    let mut named: BTreeSet<(u32, NameAt)> = BTreeSet::new();
     let objects = coff_symbols(source, pe, coff, &mut named, draft)?;
     let exports = exports(source, pe, &mut named, draft)?;
-    let mut functions = 0;
-    for (&rva, name) in &named {
-        let name = match name {
-            NameAt::Coff(field) => coff.name(field),
-            NameAt::Export(rva) => exports.strings.get(*rva),
+    let starts: BTreeSet<u32> = named.iter().map(|(rva, _)| *rva).collect();
+    let functions = starts.len() + ranges.keys().filter(|rva| !starts.contains(rva)).count();
+    for (rva, name) in &named {
+        let (rva, name) = match name {
+            NameAt::Coff(field) => (*rva, coff.name(field)),
+            NameAt::Export(at) => (*rva, exports.strings.get(*at)),
         };
         let Some((start, rest)) = pe.offset_of(rva) else { continue };
         let address = Some(pe.image_base.saturating_add(u64::from(rva)));
-        functions += 1;
         match ranges.get(&rva) {
             Some(end) => draft.region("function", name, start, u64::from(end - rva), address),
             None => draft.open_symbol(OpenSymbol {
@@ -115,15 +116,14 @@ pub(super) fn describe(
             }),
         }
     }
-    for (rva, end) in ranges.iter().filter(|(rva, _)| !named.contains_key(rva)) {
+    for (rva, end) in ranges.iter().filter(|(rva, _)| !starts.contains(rva)) {
         let Some((start, rest)) = pe.offset_of(*rva) else { continue };
         let address = pe.image_base.saturating_add(u64::from(*rva));
         let name = format!("sub_{address:x}");
-        functions += 1;
         let len = u64::from(end - rva).min(rest);
         draft.region("function", name.as_bytes(), start, len, Some(address));
     }
-    draft.fact("functions", Fact::Number(functions));
+    draft.fact("functions", Fact::Number(functions as u64));
     draft.fact("objects", Fact::Number(objects));
     draft.fact("exports", Fact::Number(exports.count));
     Ok(())
@@ -153,7 +153,7 @@ fn coff_symbols(
     source: &Source<'_>,
     pe: &Pe,
     coff: &CoffSymbols,
-    named: &mut BTreeMap<u32, NameAt>,
+    named: &mut BTreeSet<(u32, NameAt)>,
     draft: &mut Draft,
 ) -> Result<u64, Trouble> {
     let mut objects = 0;
@@ -173,7 +173,7 @@ fn coff_symbols(
         }
         let Some(rva) = section.virtual_address.checked_add(symbol.value) else { return Ok(true) };
         if is_function {
-            named.entry(rva).or_insert(NameAt::Coff(symbol.name));
+            named.insert((rva, NameAt::Coff(symbol.name)));
             return Ok(true);
         }
         objects += 1;
@@ -208,7 +208,7 @@ fn holder<'a>(pe: &'a Pe, symbol: &Symbol) -> Option<(&'a SectionTable, bool)> {
 fn exports(
     source: &Source<'_>,
     pe: &Pe,
-    named: &mut BTreeMap<u32, NameAt>,
+    named: &mut BTreeSet<(u32, NameAt)>,
     draft: &mut Draft,
 ) -> Result<Exports, Trouble> {
     let table = pe.directory(|o| o.data_directories.get_export_table().copied());
@@ -234,7 +234,7 @@ fn exports(
         let Some(section) = pe.section_at(rva) else { continue };
         count += 1;
         if Pe::is_code(section) {
-            named.entry(rva).or_insert(NameAt::Export(name_rva));
+            named.insert((rva, NameAt::Export(name_rva)));
         }
     }
     Ok(Exports { count, strings })

@@ -33,13 +33,12 @@ fn compare(bytes: &[u8], what: &str) -> Option<usize> {
         let base = text.and_then(|r| r.address).unwrap_or(0);
         assert_eq!(got.facts["entry"], Fact::Number(base + file.entry()), "{what}");
     }
-    if file.format() == object::BinaryFormat::Pe {
-        let libraries: BTreeSet<String> = file
-            .imports()
-            .unwrap()
-            .map(|i| i.unwrap())
-            .map(|i| String::from_utf8_lossy(i.library()).into_owned())
-            .collect();
+    if file.format() == object::BinaryFormat::Pe
+        && let Ok(imports) = file.imports()
+    {
+        // An entry that the other crate cannot follow is no library to compare.
+        let libraries: BTreeSet<String> =
+            imports.flatten().map(|i| String::from_utf8_lossy(i.library()).into_owned()).collect();
         let needed = match got.facts.get("needed") {
             Some(Fact::List(list)) => list.iter().cloned().collect(),
             _ => BTreeSet::new(),
@@ -91,6 +90,13 @@ fn compare_symbols(file: &object::File<'_>, got: &Description, size: u64, what: 
         };
         let Ok(section) = file.section_by_index(section) else { continue };
         let Some((offset, len)) = section.file_range() else { continue };
+        // Without a type, a COFF symbol in code is a label or the section's own name.
+        let is_label = file.format() == object::BinaryFormat::Pe
+            && symbol.kind() == SymbolKind::Data
+            && section.kind() == object::SectionKind::Text;
+        if is_label {
+            continue;
+        }
         let address = if symbol.kind() == SymbolKind::Tls { continue } else { symbol.address() };
         let arm = file.architecture() == object::Architecture::Arm;
         let address = if arm && symbol.kind() == SymbolKind::Text { address & !1 } else { address };
