@@ -16,6 +16,9 @@ use crate::sources::inotify::Inotify;
 use crate::sources::proc_connector::ProcConnector;
 use crate::wire::{self, BackendDocument, DoctorDocument, ProbeDocument};
 
+/// The backend that needs another source for names.
+const TRACEPOINT: &str = "tracepoint";
+
 /// What hints of whole files cannot say.
 const HINTS_BLIND: [&str; 4] = [
     "which bytes of a file changed: the whole file is read again",
@@ -29,9 +32,11 @@ const INOTIFY_BLIND: &str = "changes under a mount or a bind mount of the same f
 
 /// Runs the command.
 pub(super) fn run(args: &Doctor) -> Result<Exit, CommandError> {
+    let hints = hints();
     let mut backends: Vec<BackendDocument> =
         ebpf::probe_backends().into_iter().map(from_probes).collect();
-    backends.push(hints());
+    backends.iter_mut().filter(|b| b.backend == TRACEPOINT).for_each(|b| with_names(b, &hints));
+    backends.push(hints);
     let auto = backends.iter().find(|b| b.usable).map(|b| b.backend);
     let found = DoctorDocument {
         kernel: kernel::release(),
@@ -56,6 +61,22 @@ fn from_probes(report: BackendReport) -> BackendDocument {
         reason,
         probes: report.probes.into_iter().map(probe).collect(),
         blind: report.blind.into_iter().map(str::to_owned).collect(),
+    }
+}
+
+/// Raw tracepoints say nothing of names: those come from whatever gives hints here.
+fn with_names(backend: &mut BackendDocument, hints: &BackendDocument) {
+    backend.blind.retain(|what| !what.starts_with("names"));
+    let Some(source) = hints.probes.iter().take(2).find(|p| p.status == "attached") else {
+        if backend.usable {
+            backend.usable = false;
+            backend.reason.clone_from(&hints.reason);
+        }
+        return;
+    };
+    if backend.usable {
+        let sees = "names of directory entries";
+        backend.probes.push(ProbeDocument { sees, ..source.clone() });
     }
 }
 
