@@ -10,6 +10,7 @@
 //! Keeps: integers only, so that every machine and every code path gives the same cells.
 
 use crate::geometry::LEAF_BYTES;
+use crate::simd::{self, Path};
 
 /// Mean local entropy, zero share, printable share, high share.
 pub type Cell = [u8; 4];
@@ -49,11 +50,22 @@ pub const fn is_printable(byte: u8) -> bool {
 
 /// Appends the cells of [`LEAF_LEVEL`](crate::geometry::LEAF_LEVEL) of `bytes`, which begin at a leaf.
 pub fn leaves(bytes: &[u8], out: &mut Vec<Cell>) {
-    out.extend(bytes.chunks(LEAF_BYTES).map(leaf));
+    leaves_by(Path::best(), bytes, out);
 }
 
-/// The cell of 1 to 64 bytes.
-fn leaf(bytes: &[u8]) -> Cell {
+/// As [`leaves`], by a path of the caller's choice (the portable one where the processor has not
+/// got it): all give the same cells.
+pub fn leaves_by(path: Path, bytes: &[u8], out: &mut Vec<Cell>) {
+    let (whole, rest) = bytes.as_chunks::<LEAF_BYTES>();
+    simd::leaf_sums(path, whole, out, |(sum, shares)| finish(LEAF_BYTES, sum, shares));
+    if !rest.is_empty() {
+        let (sum, shares) = sums(rest);
+        out.push(finish(rest.len(), sum, shares));
+    }
+}
+
+/// What a cell is made of, from 1 to 64 bytes: the definition, by counting.
+fn sums(bytes: &[u8]) -> simd::LeafSums {
     let mut counts = [0_u8; 256];
     let mut sum = 0;
     let (mut zero, mut printable, mut high) = (0_u32, 0_u32, 0_u32);
@@ -65,10 +77,11 @@ fn leaf(bytes: &[u8]) -> Cell {
         printable += u32::from(is_printable(byte));
         high += u32::from(byte >> 7);
     }
-    finish(bytes.len(), sum, [zero, printable, high])
+    (sum, [zero, printable, high])
 }
 
-/// The cell from its sums: `sum` is that of c ENTROPY_LOG[c], `shares` are counts of bytes.
+/// The cell from its sums.
+#[inline]
 fn finish(len: usize, sum: u32, shares: [u32; 3]) -> Cell {
     let n = u32::try_from(len).unwrap_or(64);
     let entropy = (n * u32::from(ENTROPY_LOG[len]) - sum + 32 * n) / (64 * n);
@@ -82,7 +95,26 @@ fn saturate(n: u32) -> u8 {
 
 /// Appends the cells above `children`, which begin at a multiple of four.
 pub fn parents(children: &[Cell], out: &mut Vec<Cell>) {
-    out.extend(children.chunks(4).map(mean));
+    let (whole, rest) = children.as_chunks::<4>();
+    out.extend(whole.iter().map(mean_of_four));
+    if !rest.is_empty() {
+        out.push(mean(rest));
+    }
+}
+
+/// The mean of four cells, two channels at a time in the halves of 32 bits.
+fn mean_of_four(children: &[Cell; 4]) -> Cell {
+    const LOW: u32 = 0x00ff_00ff;
+    const ONE: u32 = 0x0001_0001;
+    let (mut even, mut odd) = (0, 0);
+    for child in children {
+        let child = u32::from_le_bytes(*child);
+        even += child & LOW;
+        odd += child >> 8 & LOW;
+    }
+    // Half a child more where the quotient is odd: ties go to the even one.
+    let round = |sum: u32| (sum + ONE + (sum >> 2 & ONE)) >> 2 & LOW;
+    (round(even) | round(odd) << 8).to_le_bytes()
 }
 
 /// The mean of one to four cells, channel by channel, ties to even.
@@ -95,3 +127,6 @@ fn mean(children: &[Cell]) -> Cell {
         saturate(quotient + u32::from(up))
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,9 +12,10 @@ pub const MAX_ORDER: u32 = 32;
 /// The place of index `d` on the plane of 2^`order` x 2^`order` cells. Orders above
 /// [`MAX_ORDER`] and indices beyond the plane wrap around.
 #[must_use]
-pub fn d2xy(order: u32, d: u64) -> (u32, u32) {
+pub const fn d2xy(order: u32, d: u64) -> (u32, u32) {
     let (mut x, mut y, mut rest) = (0_u32, 0_u32, d);
-    for level in 0..order.min(MAX_ORDER) {
+    let mut level = 0;
+    while level < order && level < MAX_ORDER {
         let side = 1_u32 << level;
         let (rx, ry) = (rest & 2 != 0, (rest ^ (rest >> 1)) & 1 != 0);
         if !ry {
@@ -26,6 +27,7 @@ pub fn d2xy(order: u32, d: u64) -> (u32, u32) {
         x |= if rx { side } else { 0 };
         y |= if ry { side } else { 0 };
         rest >>= 2;
+        level += 1;
     }
     (x, y)
 }
@@ -49,17 +51,9 @@ pub fn xy2d(order: u32, x: u32, y: u32) -> u64 {
     d
 }
 
-/// Lays `cells` (of `width` bytes each) from index 0 of the curve into a row-major raster of
-/// 2^`order` x 2^`order` cells; places past the end of `cells` keep what `raster` holds.
-///
-/// # Panics
-/// Where `raster` is not of that size.
-pub fn unfold(order: u32, width: usize, cells: &[u8], raster: &mut [u8]) {
-    let side = 1_usize << order;
-    assert_eq!(raster.len(), side * side * width, "the raster is 2^order squared cells");
-    for (d, cell) in cells.chunks_exact(width).take(side * side).enumerate() {
-        let (x, y) = d2xy(order, d as u64);
-        let at = (y as usize * side + x as usize) * width;
-        raster[at..at + width].copy_from_slice(cell);
-    }
-}
+mod raster;
+
+pub use raster::{Raster, unfold, unfold_by};
+
+#[cfg(test)]
+mod tests;

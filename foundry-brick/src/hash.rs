@@ -39,29 +39,77 @@ pub fn tile(tile: u64, bytes: &[u8]) -> (ChainingValue, Option<Hash>) {
     (hasher.finalize_non_root(), whole)
 }
 
-/// Merges the chaining values of the consecutive, aligned, equally sized subtrees of one node
-/// (the last may be clipped) to that of the node.
-#[must_use]
-pub fn merge(children: &[Hash]) -> Option<Hash> {
-    match children {
-        [] => None,
-        [one] => Some(*one),
-        _ => {
-            let (left, right) = children.split_at(left_len(children.len()));
-            Some(merge_subtrees_non_root(&merge(left)?, &merge(right)?, Mode::Hash))
+/// The chaining values of the consecutive, aligned, equally sized subtrees of one node (the last may
+/// be clipped), and all that lie between them and the node: changing one costs a path.
+#[derive(Clone, Debug)]
+pub struct Merges {
+    /// The children, then pairs of them, and so on; the last level has one.
+    levels: Vec<Vec<Hash>>,
+}
+
+impl Merges {
+    /// Merges `children`; `None` where there are none.
+    #[must_use]
+    pub fn new(children: Vec<Hash>) -> Option<Self> {
+        let mut levels = vec![children];
+        while let Some(below) = levels.last().filter(|level| 1 < level.len()) {
+            let above = below.chunks(2).filter_map(pair).collect();
+            levels.push(above);
+        }
+        (!levels[0].is_empty()).then_some(Self { levels })
+    }
+
+    /// Number of children.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.levels[0].len()
+    }
+
+    /// Never: there is at least one child.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        false
+    }
+
+    /// Replaces child `i`, if there is one.
+    pub fn set(&mut self, i: usize, cv: Hash) {
+        let Some(child) = self.levels[0].get_mut(i) else { return };
+        *child = cv;
+        let mut at = i / 2;
+        for level in 1..self.levels.len() {
+            let below = &self.levels[level - 1];
+            let merged = below.get(2 * at..below.len().min(2 * at + 2)).and_then(pair);
+            if let (Some(merged), Some(place)) = (merged, self.levels[level].get_mut(at)) {
+                *place = merged;
+            }
+            at /= 2;
+        }
+    }
+
+    /// Chaining value of the node.
+    #[must_use]
+    pub fn node(&self) -> Hash {
+        self.levels.last().and_then(|top| top.first()).copied().unwrap_or_default()
+    }
+
+    /// The hash of the content, where the node holds all of it. Needs at least two children, because
+    /// the hash of one tile is not made from its chaining value.
+    #[must_use]
+    pub fn root(&self) -> Option<Hash> {
+        match self.levels.iter().rev().nth(1)?.as_slice() {
+            [left, right] => Some(*merge_subtrees_root(left, right, Mode::Hash).as_bytes()),
+            _ => None,
         }
     }
 }
 
-/// As [`merge`], for the node that holds the whole artifact: gives its hash.
-/// Needs at least two children, because the hash of one tile is not made from its chaining value.
-#[must_use]
-pub fn merge_root(children: &[Hash]) -> Option<Hash> {
-    if children.len() < 2 {
-        return None;
+/// The chaining value of a pair, or of one that has no partner.
+fn pair(of: &[Hash]) -> Option<Hash> {
+    match of {
+        [left, right] => Some(merge_subtrees_non_root(left, right, Mode::Hash)),
+        [one] => Some(*one),
+        _ => None,
     }
-    let (left, right) = children.split_at(left_len(children.len()));
-    Some(*merge_subtrees_root(&merge(left)?, &merge(right)?, Mode::Hash).as_bytes())
 }
 
 /// Chaining value of `n` tiles of zeros from `first` in an artifact of `size` bytes.
@@ -75,11 +123,6 @@ pub fn zeros(size: u64, first: u64, n: u64) -> Option<Hash> {
     let left = 1 << (u64::BITS - 1 - (n - 1).leading_zeros());
     let (a, b) = (zeros(size, first, left)?, zeros(size, first + left, n - left)?);
     Some(merge_subtrees_non_root(&a, &b, Mode::Hash))
-}
-
-/// Members of the left subtree of `n >= 2`: the largest power of two below `n`.
-fn left_len(n: usize) -> usize {
-    1 << (usize::BITS - 1 - (n - 1).leading_zeros())
 }
 
 /// Hash of `size` zero bytes.

@@ -24,6 +24,7 @@ pub mod meta;
 pub mod parts;
 pub mod plots;
 mod ranges;
+pub mod simd;
 pub mod storage;
 pub mod varint;
 

@@ -8,6 +8,8 @@ mod crash;
 #[cfg(test)]
 mod exercise;
 #[cfg(test)]
+mod format;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod incremental;

@@ -12,7 +12,7 @@ use crate::error::{Error, corrupt};
 use crate::geometry::{
     CHILD_CELLS, FANOUT_SHIFT, NODE_CELLS, index, node_cells, span, tile_len, tiles,
 };
-use crate::hash::{self, Hash};
+use crate::hash::{self, Hash, Merges};
 use crate::layout::{Entry, Node, Pointer, RECORD_LEN, Record, Superblock};
 use crate::parts::Parts;
 use crate::storage::Storage;
@@ -285,11 +285,12 @@ impl<S: Storage> Walker<'_, '_, S> {
             }
             return;
         };
-        if entry.hash() != hash::merge(&hashes).as_ref() {
+        let Some(merges) = Merges::new(hashes) else { return };
+        if entry.hash() != Some(&merges.node()) {
             self.found.problem("hash of a node is not that of its children", entry.offset);
         }
         if node.height == self.view.record.height {
-            self.whole = hash::merge_root(&hashes);
+            self.whole = merges.root();
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::geometry::{
     self, CHILD_CELLS, FANOUT, FANOUT_SHIFT, index, node_cells, node_children, span, tile_len,
     tiles,
 };
-use crate::hash::{self, Hash};
+use crate::hash::{self, Hash, Merges};
 use crate::layout::{ENTRY_HASHED, ENTRY_ZERO, Entry, NODE_MAX_LEN, Node, Record};
 use crate::ranges::RangeSet;
 use crate::storage::Storage;
@@ -29,6 +29,36 @@ struct Work {
     /// Its lowest level; the other two follow from it.
     low: Vec<Cell>,
     dirty: bool,
+    /// What lies between the children's chaining values and the node's, but for the children in `stale`.
+    merges: Option<Merges>,
+    /// Children that changed since, one bit each.
+    stale: u64,
+}
+
+impl Work {
+    fn new(entries: Vec<Entry>, low: Vec<Cell>, dirty: bool) -> Self {
+        Self { entries, low, dirty, merges: None, stale: 0 }
+    }
+
+    /// Brings `merges` up to date; `None` where a child's hash is not known.
+    fn merge(&mut self) -> Option<&Merges> {
+        let stale = std::mem::take(&mut self.stale);
+        if self.entries.iter().any(|entry| entry.hash().is_none()) {
+            self.merges = None;
+            return None;
+        }
+        match &mut self.merges {
+            Some(merges) if merges.len() == self.entries.len() => {
+                for (i, entry) in self.entries.iter().enumerate() {
+                    if stale >> i & 1 == 1 {
+                        merges.set(i, entry.cv);
+                    }
+                }
+            }
+            merges => *merges = Merges::new(self.entries.iter().map(|entry| entry.cv).collect()),
+        }
+        self.merges.as_ref()
+    }
 }
 
 /// What a visit does with a node (height, number) that covers these tiles, and whether all of them
@@ -97,15 +127,12 @@ impl Index {
             } else {
                 Entry::default()
             };
-            Work {
-                entries: vec![child; node_children(self.size, height, node)],
-                low: vec![ZERO_CELL; node_cells(self.size, height, node)[0]],
-                dirty: false,
-            }
+            let entries = vec![child; node_children(self.size, height, node)];
+            Work::new(entries, vec![ZERO_CELL; node_cells(self.size, height, node)[0]], false)
         } else {
             let node = self.read(s, log, &entry, height, node)?;
             let [low, ..] = node.cells;
-            Work { entries: node.entries, low, dirty: false }
+            Work::new(node.entries, low, false)
         };
         self.nodes.insert(key, work);
         Ok(())
@@ -144,7 +171,9 @@ impl Index {
         *self.entry(storage, log, height, node)? = entry;
         self.touch_above((height, node));
         if let Some(work) = self.nodes.get_mut(&(height + 1, node >> FANOUT_SHIFT)) {
-            let from = index(node & (FANOUT as u64 - 1)) * CHILD_CELLS;
+            let child = node & (FANOUT as u64 - 1);
+            work.stale |= 1 << child;
+            let from = index(child) * CHILD_CELLS;
             if let Some(low) = work.low.get_mut(from..from + above.len()) {
                 low.copy_from_slice(above);
             }
@@ -299,7 +328,7 @@ impl Index {
             if let Some(work) = self.nodes.get_mut(&(height, node)) {
                 work.entries.resize(node_children(size, height, node), Entry::default());
                 work.low.resize(node_cells(size, height, node)[0], ZERO_CELL);
-                work.dirty = true;
+                (work.dirty, work.merges) = (true, None);
             }
         }
         if tile_len(old_size, kept - 1) != tile_len(size, kept - 1) {
@@ -339,7 +368,7 @@ impl Index {
             if let Some(first) = entries.first_mut() {
                 *first = std::mem::take(&mut self.root);
             }
-            self.nodes.insert(parent, Work { entries, low, dirty: true });
+            self.nodes.insert(parent, Work::new(entries, low, true));
             self.height += 1;
         }
         Ok(())
@@ -357,7 +386,8 @@ impl Index {
             return Some(0);
         }
         let mut missing = None;
-        for (&(height, node), work) in &self.nodes {
+        // What was not changed came from a committed generation, which misses nothing.
+        for (&(height, node), work) in self.nodes.iter().filter(|(_, work)| work.dirty) {
             for (child, entry) in (node << FANOUT_SHIFT..).zip(&work.entries) {
                 if entry.is_missing() && !self.touched_below((height - 1, child)) {
                     let tile = child << (FANOUT_SHIFT * (height - 1));
@@ -466,21 +496,23 @@ impl Index {
             if entry.is_zero() && entry.hash().is_none() && bytes <= *budget {
                 *budget -= bytes;
                 set_hash(entry, hash::zeros(self.size, first, n));
+                work.stale |= 1 << (child % FANOUT as u64);
             }
         }
-        let hashes: Option<Vec<Hash>> = work.entries.iter().map(|e| e.hash().copied()).collect();
         let middle = above(&work.low);
         let high = above(&middle);
         let over = above(&high);
         let old = *self.entry(storage, log, height, node)?;
         let mut entry = self.encode(storage, log, key, &mut work, [middle, high])?;
         self.live += i64::from(entry.length) - i64::from(old.length);
-        set_hash(&mut entry, hashes.as_ref().and_then(|hashes| hash::merge(hashes)));
+        let is_root = height == self.height;
+        let merges = work.merge();
+        set_hash(&mut entry, merges.map(Merges::node));
+        let whole = merges.filter(|_| is_root).and_then(Merges::root);
         self.place(storage, log, key, entry, &over)?;
         work.dirty = false;
         self.nodes.insert(key, work);
-        let is_root = height == self.height;
-        Ok(hashes.filter(|_| is_root).and_then(|hashes| hash::merge_root(&hashes)))
+        Ok(whole)
     }
 
     /// The entry of a node: zero where all children are and one writer made them so, else appended.
