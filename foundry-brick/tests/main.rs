@@ -10,6 +10,8 @@ mod exercise;
 #[cfg(test)]
 mod format;
 #[cfg(test)]
+mod frozen;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod incremental;
