@@ -42,7 +42,7 @@ pub struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  sudo foundry-user --watch /opt              keep bricks of everything under /opt
+  sudo foundry-user --watch /opt              keep bricks of everything under /opt, and show the map
   sudo foundry-user sync                      wait until all changes so far are in the bricks
   sudo foundry-user inspect /opt/tool         what is known of one artifact
   sudo foundry-user verify --all              every checksum, and against the disk
@@ -72,6 +72,14 @@ pub struct Watch {
     /// Also write every input to a replay log; it holds the bytes that were read (mode 0600)
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub record: Option<PathBuf>,
+
+    /// Where the map listens [default: 127.0.0.1:7878]
+    #[arg(long, value_name = "ADDRESS:PORT", conflicts_with = "no_listen")]
+    pub listen: Option<std::net::SocketAddr>,
+
+    /// Show no map
+    #[arg(long)]
+    pub no_listen: bool,
 }
 
 impl Cli {
@@ -84,6 +92,8 @@ impl Cli {
             backend: self.watch.backend,
             payload: self.watch.payload,
             record: self.watch.record.clone(),
+            listen: self.watch.listen,
+            no_listen: self.watch.no_listen.then_some(true),
         }
     }
 }

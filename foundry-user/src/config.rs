@@ -7,6 +7,7 @@
 
 use crate::error::CommandError;
 use serde::Deserialize;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 /// How kernel events are had.
@@ -56,7 +57,24 @@ pub struct WatchConfig {
     pub payload: Payload,
     /// Replay log to write.
     pub record: Option<PathBuf>,
+    /// Where the map listens.
+    pub listen: Listen,
 }
+
+/// Where the map listens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Listen {
+    /// At [`DEFAULT_LISTEN`], where it is free; else there is no map.
+    #[default]
+    Usual,
+    /// Here, or the daemon does not start.
+    At(SocketAddr),
+    /// Nowhere.
+    Off,
+}
+
+/// Where the map listens when nothing else was said.
+pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7878);
 
 /// One set of wishes: what was typed, or what the file says. `None` where nothing was said.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -73,10 +91,15 @@ pub struct Wishes {
     pub payload: Option<Payload>,
     /// Replay log to write.
     pub record: Option<PathBuf>,
+    /// Where the map listens.
+    pub listen: Option<SocketAddr>,
+    /// Show no map.
+    #[serde(rename = "no-listen")]
+    pub no_listen: Option<bool>,
 }
 
 /// The keys of the configuration file: the names of the flags.
-const KEYS: [&str; 5] = ["watch", "store", "backend", "payload", "record"];
+const KEYS: [&str; 7] = ["watch", "store", "backend", "payload", "record", "listen", "no-listen"];
 
 impl Wishes {
     /// Reads a configuration file. Relative paths in it count from where it lies.
@@ -115,6 +138,9 @@ impl Wishes {
             backend: self.backend.or(other.backend),
             payload: self.payload.or(other.payload),
             record: self.record.or(other.record),
+            // Each of the two takes back what the other said in the file.
+            listen: self.listen.or(other.listen.filter(|_| self.no_listen.is_none())),
+            no_listen: self.no_listen.or(other.no_listen.filter(|_| self.listen.is_none())),
         }
     }
 
@@ -142,6 +168,11 @@ impl Wishes {
             backend: self.backend.unwrap_or_default(),
             payload: self.payload.unwrap_or(Payload::Reference),
             record: self.record,
+            listen: match (self.no_listen, self.listen) {
+                (Some(true), _) => Listen::Off,
+                (_, Some(address)) => Listen::At(address),
+                (_, None) => Listen::Usual,
+            },
         })
     }
 }
@@ -218,7 +249,8 @@ mod tests {
     #[test]
     fn every_key_is_read_and_relative_paths_count_from_the_file() {
         let text = "watch = ['/opt', 'here']\nstore = 's'\nbackend = 'fentry'\n\
-                    payload = 'embedded'\nrecord = '/r.log'\n";
+                    payload = 'embedded'\nrecord = '/r.log'\n\
+                    listen = '127.0.0.1:80'\nno-listen = false\n";
         let wishes = Wishes::parse(text, Path::new("/etc/foundry")).unwrap();
         assert_eq!(
             wishes,
@@ -228,6 +260,8 @@ mod tests {
                 backend: Some(Backend::Fentry),
                 payload: Some(Payload::Embedded),
                 record: Some("/r.log".into()),
+                listen: Some(([127, 0, 0, 1], 80).into()),
+                no_listen: Some(false),
             }
         );
         for key in KEYS {

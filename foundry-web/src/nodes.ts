@@ -5,6 +5,7 @@
 
 import { type NodeInfo, type Region, api } from "./api.ts";
 import type { Camera, View } from "./camera.ts";
+import { visibleName } from "./format.ts";
 import type { Layout, Point } from "./curve.ts";
 import { type Run, type Square, bounds, largestSquare, outline } from "./shapes.ts";
 
@@ -195,6 +196,17 @@ export class NodeStore {
       node = hit.node;
     }
     return chain;
+  }
+
+  /** The name of a directory, with those of the directories that hold it alone. */
+  chainName(node: Node): string {
+    const names = [visibleName(node.name)];
+    let at = this.byId.get(node.parent);
+    while (at && at.id !== 0 && at.children_?.length === 1) {
+      names.unshift(visibleName(at.name));
+      at = this.byId.get(at.parent);
+    }
+    return names.join("/");
   }
 
   /** Regions at an offset of a file, outermost first. */

@@ -48,7 +48,8 @@ export class TileStore {
   constructor(private readonly post: (m: ToWorker) => void) {}
 
   private url(tile: TileKey): string {
-    const path = `api/v1/tiles/${tile.level}/${tile.index}`;
+    // The worker's own address is another folder's.
+    const path = new URL(`api/v1/tiles/${tile.level}/${tile.index}`, document.baseURI).href;
     if (!this.live) return path;
     const at = this.back ? `&at=${this.back}` : "";
     return `${path}?epoch=${this.epoch}&seq=${this.seq}${at}`;

@@ -3,6 +3,7 @@
 //! Knows: the daemon's listeners. Must never know: what the daemon does inside.
 //! Keeps: showing never holds the daemon up; it ends when the daemon ends.
 
+mod map;
 mod view;
 
 use super::output::say;
@@ -26,9 +27,13 @@ pub(super) fn run(config: &WatchConfig) -> Result<Exit, CommandError> {
         .name("view".to_owned())
         .spawn(move || show(progress, updates))
         .map_err(|e| CommandError::io("start", "the view", e))?;
+    let map = map::start(config, listeners.updates.subscribe())?;
     let outcome = daemon::run(config, listeners);
-    // The daemon has dropped its ends, so the view comes to its own.
+    // The daemon has dropped its ends, so the view and the map come to their own.
     drop(showing.join());
+    if let Some(map) = map {
+        map.stop();
+    }
     let summary = outcome.map_err(fatal)?;
     let number = |name: &str| summary.report.numbers.get(name).copied().unwrap_or(0);
     say(&format!(

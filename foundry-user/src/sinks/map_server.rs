@@ -84,6 +84,8 @@ pub struct MapServer {
     address: SocketAddr,
     stopping: watch::Sender<()>,
     worker: Option<std::thread::JoinHandle<()>>,
+    /// Its own, where it does not run in another's.
+    runtime: Option<tokio::runtime::Runtime>,
 }
 
 impl MapServer {
@@ -105,6 +107,9 @@ impl MapServer {
         if let Some(worker) = self.worker.take() {
             // A panic there has been printed; there is nothing to save then.
             drop(worker.join());
+        }
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
         }
     }
 }
@@ -185,7 +190,26 @@ pub async fn start(
         drop(axum::serve(listener, router).with_graceful_shutdown(until).await);
     });
     let link = format!("http://{address}/?key={key}");
-    Ok(MapServer { link, address, stopping, worker: Some(worker) })
+    Ok(MapServer { link, address, stopping, worker: Some(worker), runtime: None })
+}
+
+/// As [`start`], with threads of its own: what it does holds nobody else up.
+///
+/// # Errors
+/// As [`start`].
+pub fn start_apart(
+    config: MapConfig,
+    updates: broadcast::Receiver<Arc<Update>>,
+) -> Result<MapServer, MapError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("map-http")
+        .enable_all()
+        .build()
+        .map_err(MapError::Thread)?;
+    let mut server = runtime.block_on(start(config, updates))?;
+    server.runtime = Some(runtime);
+    Ok(server)
 }
 
 /// 24 random bytes as hex.

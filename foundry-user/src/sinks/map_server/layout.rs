@@ -358,7 +358,8 @@ impl Layout {
         let node = &self.nodes[dir as usize];
         let parent = node.parent;
         let held: u64 = node.runs.iter().map(|run| run.len()).sum();
-        let wanted = (len + len / 4).max(held / 2);
+        // A first run fits what asked for it; later ones bring room for more of the kind.
+        let wanted = if held == 0 { len } else { (len + len / 4).max(held / 2) };
         let grain = grain_of(wanted);
         let more = wanted.next_multiple_of(grain);
         let start = self.allot(parent, more, align.max(grain), placed);

@@ -389,7 +389,7 @@ async fn a_client_that_does_not_read_slows_nobody() {
     // Others are served meanwhile, and a newcomer hears the newest.
     let mut quick = Live::open(&f).await;
     quick.hear_kind(1).await;
-    let actor = Actor { pid: 424_242, ..actor() };
+    let actor = Actor { pid: 424_242, exe: Some(path), ..actor() };
     f.updates.send(Arc::new(Update::Exec { actor })).unwrap();
     let told = quick.hear_kind(4).await;
     assert!(told.windows(4).any(|w| w == 424_242_u32.to_le_bytes()));

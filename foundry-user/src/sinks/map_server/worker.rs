@@ -263,10 +263,10 @@ impl Worker {
             let node = world.layout.find(path).filter(|id| *id != ROOT);
             (node, node.and_then(|id| world.layout.node(id)?.run()))
         };
+        // Programs run all the time; the map tells of those that are on it.
+        let Some(run) = run else { return };
         let mut entry = entry(kind, node, path, Some(actor));
-        if let Some(run) = run {
-            (entry.index, entry.length) = (run.start, run.len());
-        }
+        (entry.index, entry.length) = (run.start, run.len());
         self.shared.hub.publish(&Change::default(), Some(&entry));
     }
 

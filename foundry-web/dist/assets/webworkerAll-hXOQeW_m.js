@@ -1,0 +1,1 @@
+import"./index-BaVk9--j.js";import"./init-yt0AjDmU.js";

@@ -1,0 +1,246 @@
+// The panel about one thing: what it is, who wrote it, its bytes, its past.
+//
+// Knows: the API's answers. Must never know: the canvas, the camera.
+// Keeps: names and facts are text; an answer to an older question is dropped; errors are shown.
+
+import { type About, ApiError, type Generation, type WriterRange, api, isAbout } from "./api.ts";
+import { el, fill, icon } from "./dom.ts";
+import { formatAge, formatBytes, formatHex, formatMode, hexRows, visibleName } from "./format.ts";
+import type { Node, NodeStore } from "./nodes.ts";
+
+const WINDOW = 256;
+
+export interface InspectorActions {
+  flyTo: (node: Node, offset: number | null, length?: number) => void;
+  showGeneration: (node: Node, generation: number | null) => void;
+  showDiff: (node: Node, ranges: [number, number][]) => void;
+  openPath: (path: string, offset: number) => void;
+}
+
+export class Inspector {
+  readonly element = el("aside", { class: "panel inspector", "aria-label": "Details", hidden: true });
+  private node: Node | null = null;
+  private offset = 0;
+  private abort = new AbortController();
+  private about: About | null = null;
+  private writers: WriterRange[] = [];
+  private diff: [number, number][] = [];
+  private diffAt = -1;
+  private readonly head = el("header", { class: "inspector-head" });
+  private readonly facts = el("div", { class: "facts" });
+  private readonly hex = el("div", { class: "hex", tabindex: 0, role: "textbox", "aria-readonly": "true", "aria-multiline": "true", "aria-label": "Bytes" });
+  private readonly hexTitle = el("div", { class: "section-title" });
+  private readonly past = el("div", { class: "past" });
+
+  constructor(
+    private readonly nodes: NodeStore,
+    private readonly act: InspectorActions,
+    onClose: () => void,
+  ) {
+    const close = el("button", { class: "ghost close", "aria-label": "Close details", onclick: onClose }, icon("close"));
+    this.element.append(close, this.head, this.hexTitle, this.hex, this.past, this.facts);
+    this.hex.addEventListener("wheel", (e) => {
+      e.preventDefault();
+      this.scroll(Math.sign(e.deltaY) * 64);
+    });
+    this.hex.addEventListener("keydown", (e) => {
+      const step: Record<string, number> = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -16, ArrowDown: 16, PageUp: -WINDOW, PageDown: WINDOW };
+      const by = step[e.key];
+      if (by === undefined) return;
+      e.preventDefault();
+      e.stopPropagation();
+      this.scroll(by);
+    });
+  }
+
+  get shown(): Node | null {
+    return this.node;
+  }
+
+  hide(): void {
+    this.abort.abort();
+    this.node = null;
+    this.element.hidden = true;
+  }
+
+  async show(node: Node, offset: number | null): Promise<void> {
+    const other = this.node !== node;
+    this.node = node;
+    this.offset = Math.max(0, Math.min(offset ?? 0, Math.max(0, node.size - 1)));
+    this.element.hidden = false;
+    this.abort.abort();
+    this.abort = new AbortController();
+    const { signal } = this.abort;
+    if (other) {
+      this.about = null;
+      this.writers = [];
+      this.diff = [];
+      fill(this.facts);
+      fill(this.past);
+    }
+    this.title();
+    const file = node.kind === "file" || node.kind === "process";
+    this.hex.hidden = this.hexTitle.hidden = !file;
+    if (file) void this.loadBytes(signal);
+    try {
+      const about = await api.about(node.id, signal);
+      if (signal.aborted) return;
+      this.about = isAbout(about) ? about : null;
+      this.title();
+      this.showFacts();
+      this.showPast();
+      if (this.about) {
+        this.writers = (await api.writers(node.id, signal)).writers;
+        if (!signal.aborted) this.title();
+      }
+    } catch (error) {
+      if (signal.aborted) return;
+      fill(this.facts, el("p", { class: "problem", role: "alert" }, error instanceof Error ? error.message : String(error)));
+    }
+  }
+
+  /** The artifact changed: what is shown is asked for again. */
+  refresh(): void {
+    if (this.node) void this.show(this.node, this.offset);
+  }
+
+  private title(): void {
+    const node = this.node;
+    if (!node) return;
+    const writer = this.writers.find((w) => w.start <= this.offset && this.offset < w.end);
+    const region = this.nodes.regionsAt(node, this.offset);
+    const rows: [string, HTMLElement | string][] = [];
+    if (node.kind === "directory") rows.push(["holds", `${node.children} entries`]);
+    else rows.push(["size", `${formatBytes(node.size)} (${node.size.toLocaleString("en")} bytes)`]);
+    if (region.length > 0) rows.push(["at", region.map((r) => visibleName(r.name)).join(" \u203a ")]);
+    if (writer) {
+      const who = writer.exe || writer.comm || "unknown";
+      rows.push(["last writer", `${visibleName(who)} (pid ${writer.pid}, uid ${writer.uid}), ${formatAge(Date.now() / 1000 - Number(writer.at_ns) / 1e9)}`]);
+    }
+    if (this.about) {
+      const a = this.about;
+      rows.push(["generation", `${a.generation}, ${a.payload}`]);
+      rows.push(["mode", `${formatMode(a.mode)}  ${a.uid}:${a.gid}`]);
+      rows.push(["modified", formatAge(Date.now() / 1000 - Number(a.mtime_ns) / 1e9)]);
+      rows.push(["blake3", a.blake3 ? el("code", { title: a.blake3 }, `${a.blake3.slice(0, 24)}\u2026`) : "pending"]);
+    }
+    const state = node.state === "folded" ? null : el("span", { class: `state ${node.state}` }, node.state === "waiting" ? "not folded yet" : node.state);
+    const fly = el("button", { class: "ghost", title: "Fly there (Enter)", "aria-label": "Fly there", onclick: () => this.act.flyTo(node, null) }, icon("follow"));
+    fill(
+      this.head,
+      el("div", { class: "inspector-name" }, icon(node.kind), el("h2", {}, visibleName(node.name) || "host"), state, fly),
+      el("p", { class: "path" }, visibleName(this.about?.path ?? "")),
+      el("dl", {}, ...rows.flatMap(([k, v]) => [el("dt", {}, k), el("dd", {}, v)])),
+    );
+  }
+
+  private showFacts(): void {
+    const about = this.about;
+    if (!about) return fill(this.facts);
+    const entries = Object.entries(about.facts).sort(([a], [b]) => a.localeCompare(b));
+    const text = (v: unknown): string => (Array.isArray(v) ? v.join(", ") : typeof v === "number" && v > 0xffff ? `${v} (${formatHex(v)})` : String(v));
+    fill(
+      this.facts,
+      about.annotation !== null && el("div", { class: "opinion" }, el("div", { class: "section-title" }, "A model's opinion, not a fact"), el("p", {}, about.annotation)),
+      about.problem !== undefined && el("p", { class: "problem", role: "alert" }, about.problem),
+      entries.length > 0 && el("div", { class: "section-title" }, "Facts"),
+      el("dl", {}, ...entries.flatMap(([k, v]) => [el("dt", {}, k.replaceAll("_", " ")), el("dd", {}, visibleName(text(v)))])),
+    );
+  }
+
+  private async loadBytes(signal: AbortSignal): Promise<void> {
+    const node = this.node;
+    if (!node) return;
+    const from = Math.max(0, Math.floor(this.offset / 16) * 16 - WINDOW / 2);
+    try {
+      const got = await api.bytes(node.id, from, WINDOW, signal);
+      if (signal.aborted) return;
+      this.showHex(got.bytes, from, got.source, got.differs);
+    } catch (error) {
+      if (signal.aborted) return;
+      fill(this.hexTitle, "Bytes");
+      const why = error instanceof ApiError ? error.message : String(error);
+      fill(this.hex, el("p", { class: "problem" }, `no bytes to show: ${why}`));
+    }
+  }
+
+  private showHex(bytes: Uint8Array, from: number, source: string, differs: boolean): void {
+    const node = this.node;
+    if (!node) return;
+    fill(this.hexTitle, el("span", {}, `Bytes at ${formatHex(this.offset)} (${this.offset.toLocaleString("en")})`), el("span", { class: differs ? "badge warn" : "badge" }, differs ? "changed since it was folded" : `from the ${source}`));
+    const rows = hexRows(bytes, from).map((row) => {
+      const cells = row.hex.map((h, i) => {
+        const at = row.offset + i;
+        return el("span", { class: at === this.offset ? "at" : h === "00" ? "zero" : "", "data-at": at }, h);
+      });
+      const text = [...row.text].map((c, i) => el("span", { class: row.offset + i === this.offset ? "at" : "" }, c));
+      return el("div", { class: "hex-row" }, el("span", { class: "hex-offset" }, row.offset.toString(16).padStart(8, "0")), el("span", { class: "hex-bytes" }, ...cells), el("span", { class: "hex-text" }, ...text));
+    });
+    fill(this.hex, ...rows);
+    this.hex.onclick = (e): void => {
+      const at = (e.target as HTMLElement).dataset["at"];
+      if (at !== undefined) this.act.flyTo(node, Number(at));
+    };
+  }
+
+  private scroll(by: number): void {
+    const node = this.node;
+    if (!node) return;
+    this.offset = Math.max(0, Math.min(node.size - 1, this.offset + by));
+    this.act.flyTo(node, this.offset, -1);
+    this.abort.abort();
+    this.abort = new AbortController();
+    this.title();
+    void this.loadBytes(this.abort.signal);
+  }
+
+  private showPast(): void {
+    const about = this.about;
+    const node = this.node;
+    if (!about || !node || about.generations.length < 2) return fill(this.past);
+    const all = [...about.generations].sort((a, b) => a.number - b.number);
+    const label = el("output", { class: "past-label" });
+    const slider = el("input", { type: "range", min: 0, max: all.length - 1, value: all.length - 1, "aria-label": "Generation shown" });
+    const say = (g: Generation): void => fill(label, `generation ${g.number}`, el("span", { class: "faint" }, ` ${formatAge(Date.now() / 1000 - g.at_ns / 1e9)}, ${formatBytes(g.size)}`));
+    say(all[all.length - 1] as Generation);
+    slider.addEventListener("input", () => {
+      const i = Number(slider.value);
+      const g = all[i] as Generation;
+      say(g);
+      this.act.showGeneration(node, i === all.length - 1 ? null : g.number);
+    });
+    const count = el("span", { class: "faint" });
+    const compare = el("button", {
+      onclick: () => {
+        const to = all[Number(slider.value)] as Generation;
+        const from = all[Math.max(0, Number(slider.value) - 1)] as Generation;
+        void this.compare(node, from.number, to.number, count);
+      },
+    }, "What changed in it");
+    const prev = el("button", { class: "ghost", "aria-label": "Previous change (Shift+N)", onclick: () => this.step(-1) }, icon("prev"));
+    const next = el("button", { class: "ghost", "aria-label": "Next change (N)", onclick: () => this.step(1) }, icon("next"));
+    fill(this.past, el("div", { class: "section-title" }, "Time", label), slider, el("div", { class: "row" }, compare, prev, next, count));
+  }
+
+  private async compare(node: Node, from: number, to: number, count: HTMLElement): Promise<void> {
+    try {
+      const diff = await api.diff(node.id, from, to);
+      this.diff = diff.ranges;
+      this.diffAt = -1;
+      fill(count, `${diff.ranges.length} ranges, ${formatBytes(diff.bytes)}`);
+      this.act.showDiff(node, diff.ranges);
+      this.step(1);
+    } catch (error) {
+      fill(count, error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  /** To the next range of the comparison, or the one before. */
+  step(by: number): void {
+    const node = this.node;
+    if (!node || this.diff.length === 0) return;
+    this.diffAt = (this.diffAt + by + this.diff.length) % this.diff.length;
+    const range = this.diff[this.diffAt];
+    if (range) this.act.flyTo(node, range[0], range[1] - range[0]);
+  }
+}
