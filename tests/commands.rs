@@ -191,3 +191,25 @@ fn the_doctor_answers_anyone() {
     let json = run(&["doctor", "--json"]).ok().json();
     assert!(json.is_object(), "{json}");
 }
+
+/// The example configuration is one: what it says of itself is taken, key by key.
+#[test]
+fn the_example_configuration_is_taken() {
+    let example = include_str!("../deploy/foundry.toml");
+    let dir = TempDir::new().unwrap();
+    let (watched, config) = (dir.path().join("not-there"), dir.path().join("foundry.toml"));
+    let list = format!("watch = [{:?}]", watched.to_str().unwrap());
+    let text: String = example
+        .lines()
+        .map(|line| if line.starts_with("watch") { list.as_str() } else { line })
+        .map(|line| line.strip_prefix("# record").map_or(line.to_owned(), |r| format!("record{r}")))
+        .flat_map(|line| [line, "\n".to_owned()])
+        .collect();
+    fs::write(&config, &text).unwrap();
+    // It fails for the directory that is not there, so every key before it was understood.
+    let said = run(&[Path::new("--config"), &config]);
+    assert!(said.err.contains("not-there"), "{said:?}");
+    fs::write(&config, format!("{text}colour = 1\n")).unwrap();
+    let said = run(&[Path::new("--config"), &config]);
+    assert!(said.err.contains("colour"), "an unknown key is named: {said:?}");
+}
