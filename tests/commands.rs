@@ -179,7 +179,7 @@ fn a_huge_sparse_file_is_not_read() {
 }
 #[test]
 fn help_is_there_for_every_command() {
-    for command in ["fold", "unfold", "inspect", "verify", "export", "doctor"] {
+    for command in ["sync", "status", "fold", "unfold", "inspect", "verify", "export", "doctor"] {
         let said = run(&[command, "--help"]).ok();
         assert!(said.out.contains("Usage"), "{command}: {}", said.out);
     }
@@ -212,4 +212,31 @@ fn the_example_configuration_is_taken() {
     fs::write(&config, format!("{text}colour = 1\n")).unwrap();
     let said = run(&[Path::new("--config"), &config]);
     assert!(said.err.contains("colour"), "an unknown key is named: {said:?}");
+}
+/// Every command line of README's shell blocks is one that the program takes.
+#[test]
+fn the_commands_of_readme_are_commands() {
+    let readme = include_str!("../README.md");
+    let xtask = include_str!("../xtask/src/main.rs");
+    let mut tried = 0;
+    for block in readme.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next()) {
+        for line in block.lines().filter(|line| !line.trim().is_empty()) {
+            let mut words = line.split_whitespace().skip_while(|word| *word == "sudo");
+            match words.next() {
+                Some("foundry-user") => {
+                    let mut args: Vec<&str> = words.collect();
+                    args.push("--help");
+                    assert_eq!(run(&args).code, Some(0), "README: {line}");
+                }
+                Some("cargo") => {
+                    assert_eq!(words.next(), Some("xtask"), "README: {line}");
+                    let task = words.next().unwrap();
+                    assert!(xtask.contains(&format!("\n  {task} ")), "README: {line}");
+                }
+                first => assert!(first.is_some_and(|word| word == "install"), "README: {line}"),
+            }
+            tried += 1;
+        }
+    }
+    assert!(tried > 8, "README has only {tried} commands");
 }
