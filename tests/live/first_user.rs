@@ -89,6 +89,7 @@ pub(super) fn replay(backend: &str) {
 /// Replays as a user who may do nothing, from a copy of the log in a place of their own.
 fn replay_as_nobody(scratch: &Scratch, log: &Path) -> PathBuf {
     use std::os::unix::fs::{PermissionsExt, chown};
+    use std::os::unix::process::CommandExt;
     const NOBODY: u32 = 65534;
     let home = tempfile::TempDir::with_prefix("foundry-nobody-").unwrap().keep();
     let (copy, tool) = (home.join("run.log"), home.join("foundry-user"));
@@ -98,10 +99,11 @@ fn replay_as_nobody(scratch: &Scratch, log: &Path) -> PathBuf {
         chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
         fs::set_permissions(path, fs::Permissions::from_mode(0o700)).unwrap();
     }
-    let mut command = Command::new("setpriv");
+    let mut command = Command::new(&tool);
     command
-        .args(["--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs", "--"])
-        .arg(&tool)
+        .uid(NOBODY)
+        .gid(NOBODY)
+        .current_dir(&home)
         .arg("replay")
         .arg(&copy)
         .arg("--store")
