@@ -27,9 +27,9 @@ pub(crate) fn stages(tally: &mut Tally, skips: &Path) {
         tally.skip("live tests", why);
         return;
     }
-    let (tests, source) = match (build("integration"), build("live_source")) {
-        (Ok(tests), Ok(source)) => (tests, source),
-        (Err(why), _) | (_, Err(why)) => return tally.fail("live tests", &why),
+    let tests = match build("integration") {
+        Ok(tests) => tests,
+        Err(why) => return tally.fail("live tests", &why),
     };
     let backends: Vec<&str> = ["fentry", "tracepoint", "fanotify"]
         .into_iter()
@@ -43,14 +43,6 @@ pub(crate) fn stages(tally: &mut Tally, skips: &Path) {
         .collect();
     if !backends.iter().any(|backend| ["fentry", "tracepoint"].contains(backend)) {
         tally.skip("live tests of the probes", "this kernel loads neither backend (see above)");
-    }
-    for backend in backends.iter().filter(|backend| **backend != "fanotify") {
-        let Some(mut probes) = tools::as_root("env") else { return };
-        probes
-            .args(["FOUNDRY_LIVE=1", &format!("FOUNDRY_BACKEND={backend}")])
-            .arg(variable("FOUNDRY_SKIPS", skips))
-            .arg(&source);
-        tally.stage(&format!("the probes by themselves, {backend}"), 10, &mut probes);
     }
     let mut filters: Vec<String> =
         backends.iter().map(|backend| format!("live::{backend}::")).collect();

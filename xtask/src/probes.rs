@@ -6,6 +6,7 @@
 use crate::ebpf::{self, Checked};
 use crate::stage::Tally;
 use crate::{live, place, tools};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -13,7 +14,14 @@ use std::process::Command;
 const KERNELS: [&str; 2] = ["6.1", "6.12"];
 
 pub(crate) fn stages(tally: &mut Tally, skips: &Path) {
-    let fresh = match ebpf::compare() {
+    let compared = match ebpf::compare() {
+        Err(ebpf::CheckError::NoToolchain(why)) => match install_toolchain(tally) {
+            Ok(()) => ebpf::compare(),
+            Err(more) => Err(ebpf::CheckError::NoToolchain(format!("{why}; {more}"))),
+        },
+        compared => compared,
+    };
+    let fresh = match compared {
         Ok(Checked::Same) => {
             println!("\n== probes: the committed object is byte-identical to a fresh one");
             tally.passed += 1;
@@ -24,7 +32,7 @@ pub(crate) fn stages(tally: &mut Tally, skips: &Path) {
             Some(object)
         }
         Err(ebpf::CheckError::NoToolchain(why)) => {
-            println!("\n== probes: not compiled again. {why}");
+            tally.skip("compiling the probes again", &why.to_string());
             None
         }
         Err(ebpf::CheckError::Failed(why)) => {
@@ -41,6 +49,29 @@ pub(crate) fn stages(tally: &mut Tally, skips: &Path) {
         here(tally, &source, skips, Some(object));
     }
     elsewhere(tally, &source);
+}
+
+/// Debian's packages, and the linker in the version that the committed object was linked with.
+fn install_toolchain(tally: &mut Tally) -> Result<(), String> {
+    // The compiler with a `core` for the kernel's virtual machine, and the LLVM that it uses.
+    tools::install_debian(&[
+        "rustc-web",
+        "libstd-rust-web-dev-bpf",
+        "llvm-22",
+        "llvm-22-dev",
+        "zlib1g-dev",
+    ])?;
+    let recorded = place::root().join("foundry-ebpf/prebuilt/TOOLCHAIN");
+    let recorded = fs::read_to_string(recorded).map_err(|error| error.to_string())?;
+    let version = recorded.lines().find_map(|line| line.strip_prefix("bpf-linker "));
+    let mut install = place::cargo();
+    install
+        .args(["install", "--locked", "bpf-linker", "--no-default-features"])
+        .args(["--features", "llvm-22", "--version", version.unwrap_or("*")])
+        .env("LLVM_PREFIX", "/usr/lib/llvm-22")
+        .env("LLVM_SYS_221_PREFIX", "/usr/lib/llvm-22");
+    let done = tally.stage("installing bpf-linker", 15, &mut install);
+    if done { Ok(()) } else { Err("cargo install bpf-linker did not work".to_owned()) }
 }
 
 /// On the running kernel, with the committed object or with a fresh one.
