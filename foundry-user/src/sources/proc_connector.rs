@@ -13,6 +13,7 @@ use crate::sources::actors::look_up;
 use crate::sources::batch::nameless;
 use crate::sources::{Source, SourceCounters, SourceError};
 use crate::tracker::{NoTracker, Tracker};
+use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 use rustix::net::netlink::{self, SocketAddrNetlink};
 use rustix::net::{
@@ -36,6 +37,8 @@ const QUEUE_BYTES: usize = 4 << 20;
 const MOST_REMEMBERED: usize = 1 << 15;
 /// Messages taken in one call, so that a storm of processes cannot keep it busy for ever.
 const MOST_TAKEN: u32 = 1 << 17;
+/// Seconds that the answer to the subscription may take.
+const ANSWER_SECONDS: i64 = 2;
 
 /// The source.
 #[derive(Debug)]
@@ -86,14 +89,15 @@ impl ProcConnector {
         Ok(opened)
     }
 
-    /// The kernel answers inside the subscribing call, so the answer, if there is one, is among
-    /// what waits now. What else came before it happened before anybody listened.
+    /// The kernel answers inside the subscribing call or, where its queue is busy, soon after.
+    /// What else came before the answer happened before anybody listened.
     fn await_answer(&mut self, name: Name) -> Result<(), SourceError> {
         let refused = |reason: String| SourceError::Unavailable { backend: BACKEND, reason };
         for _ in 0..MOST_TAKEN {
             let n = match self.receive() {
                 Ok(n) => n,
                 Err(Errno::INTR) => continue,
+                Err(Errno::AGAIN) if self.readable_soon() => continue,
                 Err(error) => {
                     return Err(refused(format!("no answer to the subscription: {error}")));
                 }
@@ -113,6 +117,13 @@ impl ProcConnector {
             }
         }
         Err(refused("no answer to the subscription".to_owned()))
+    }
+
+    /// Whether something comes within [`ANSWER_SECONDS`].
+    fn readable_soon(&self) -> bool {
+        let limit = rustix::event::Timespec { tv_sec: ANSWER_SECONDS, tv_nsec: 0 };
+        let mut waited = [PollFd::new(&self.socket, PollFlags::IN)];
+        rustix::event::poll(&mut waited, Some(&limit)).is_ok_and(|ready| 0 < ready)
     }
 
     /// Receives one datagram into the buffer; what did not come from the kernel counts as empty.
