@@ -218,6 +218,14 @@ impl<S: Storage> Brick<S> {
         self.tree().changed_since(number)
     }
 
+    /// The newest generation that changed content: later ones, if any, changed only what is said
+    /// about the artifact. The oldest one kept where none of them did.
+    pub fn content_generation(&self) -> u64 {
+        let kept = self.generations();
+        let changed = kept.iter().find(|one| one.changed_tiles.first().is_some_and(|n| 0 < *n));
+        changed.or(kept.last()).map_or(self.generation(), |one| one.number)
+    }
+
     /// Ranges of level-0 tiles that are known to be all zero, in order.
     ///
     /// # Errors

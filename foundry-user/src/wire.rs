@@ -32,7 +32,8 @@ pub fn inspect<S: Storage>(file: &Path, brick: &Brick<S>) -> Result<Value, found
     let meta = brick.meta();
     let writers = brick.writers()?;
     let last = writers.iter().max_by_key(|(_, w)| w.at_ns).map(|(_, w)| writer(w));
-    let changed = brick.changed_since(brick.generation().saturating_sub(1))?;
+    let changed_in = brick.content_generation();
+    let changed = brick.changed_since(changed_in.saturating_sub(1))?;
     let tiles: Vec<u64> = changed.iter().cloned().flatten().take(MAX_LISTED_TILES).collect();
     let ranges: Vec<[u64; 2]> = changed.iter().map(|r| [r.start, r.end]).collect();
     let mut out = json!({
@@ -62,6 +63,7 @@ pub fn inspect<S: Storage>(file: &Path, brick: &Brick<S>) -> Result<Value, found
         "facts": facts(&brick.facts()?),
         "annotation": brick.annotation()?.map(|a| annotation(&a)),
         "generations": generations(brick),
+        "changed_in": changed_in,
         "changed_tiles": tiles,
         "changed_tile_ranges": ranges,
         "last_writer": last,

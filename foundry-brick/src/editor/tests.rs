@@ -84,3 +84,20 @@ fn an_edit_changes_one_tile_and_names_its_writer() {
     assert_eq!(brick.generations().len(), 2);
     assert_eq!(brick.generations()[0].changed_tiles[..3], [1, 1, 1]);
 }
+
+#[test]
+fn what_is_only_said_about_the_artifact_does_not_hide_what_changed_in_it() {
+    let mut bytes = noise(200_000, 2);
+    let about = meta(bytes.len(), Payload::Reference);
+    let mut editor = Editor::create(MemStorage::new(), about.clone()).unwrap();
+    editor.put(0, &bytes).unwrap();
+    editor.commit(5).unwrap();
+    bytes[70_000] ^= 1;
+    editor.put(65_536, &bytes[65_536..131_072]).unwrap();
+    editor.commit(6).unwrap();
+    editor.set_meta(Meta { mtime_ns: about.mtime_ns + 1, ..about });
+    assert!(editor.commit(7).unwrap().changed);
+    let brick = Brick::open(editor.into_storage()).unwrap();
+    assert_eq!((brick.generation(), brick.content_generation()), (3, 2));
+    assert_eq!(brick.changed_since(brick.content_generation() - 1).unwrap(), vec![1..2]);
+}

@@ -64,7 +64,8 @@ impl Sheet {
             writers: Vec::new(),
         };
         sheet.artifact_lines(file, &facts);
-        sheet.brick_lines(file, &brick.changed_since(brick.generation().saturating_sub(1))?);
+        let changed = brick.changed_since(brick.content_generation().saturating_sub(1))?;
+        sheet.brick_lines(file, &changed);
         if let Some((_, last)) = writers.iter().max_by_key(|(_, w)| w.at_ns) {
             sheet.line("last writer", who(last));
         }
@@ -107,7 +108,7 @@ impl Sheet {
         );
     }
 
-    /// Which tiles the last generation changed, and what lies there.
+    /// Which tiles the last change of content touched, and what lies there.
     fn changed_line(&mut self, size: u64, changed: &[Range<u64>]) {
         let tiles: u64 = changed.iter().map(|r| r.end - r.start).sum();
         let places: Vec<String> = changed.iter().take(4).map(tile_range).collect();
