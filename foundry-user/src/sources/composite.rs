@@ -4,6 +4,9 @@
 //! Keeps: draining drains all of them, so the promise of the whole is the promise of each. A failing
 //! part stops the whole, unless the whole can do without it; then it is closed, counted and said.
 
+mod doers;
+
+use self::doers::Doers;
 use crate::artifact::{ArtifactId, FileKind};
 use crate::event::{Event, LossKind};
 use crate::sources::{Source, SourceCounters, SourceError};
@@ -28,6 +31,7 @@ pub struct Composite {
     epoll: OwnedFd,
     parts: Vec<Part>,
     tracker: Arc<Trackers>,
+    doers: Doers,
     /// Counters of parts that failed and were closed, and how many those are.
     closed: SourceCounters,
 }
@@ -58,7 +62,8 @@ impl Composite {
         let trackers = parts.iter().map(|part| part.tracker()).collect();
         let tracker = Arc::new(Trackers { sharing, parts: trackers });
         let closed = SourceCounters::default();
-        let mut whole = Self { name, epoll, parts: Vec::new(), tracker, closed };
+        let doers = Doers::default();
+        let mut whole = Self { name, epoll, parts: Vec::new(), tracker, doers, closed };
         for source in parts {
             whole.join(Part { source, optional: false })?;
         }
@@ -121,6 +126,7 @@ impl Source for Composite {
     fn drain(&mut self, out: &mut Vec<Event>) -> Result<(), SourceError> {
         let mut outcome = Ok(());
         let mut failed = Vec::new();
+        let before = out.len();
         for (index, part) in self.parts.iter_mut().enumerate() {
             match part.source.drain(out) {
                 Ok(()) => {}
@@ -128,6 +134,7 @@ impl Source for Composite {
                 Err(error) => outcome = outcome.and(Err(error)),
             }
         }
+        self.doers.complete(out.get_mut(before..).unwrap_or_default());
         self.close(&failed, out);
         outcome
     }
