@@ -8,8 +8,8 @@
 use crate::config::{offset, setting};
 use crate::foundry_common::abi::{NAME_BYTES, field, inode_key, setting as set};
 use aya_ebpf::helpers::{
-    bpf_get_current_task, bpf_probe_read_kernel, bpf_probe_read_user,
-    generated::bpf_probe_read_kernel_str,
+    bpf_probe_read_kernel, bpf_probe_read_user,
+    generated::{bpf_get_current_task_btf, bpf_probe_read_kernel_str, bpf_task_pt_regs},
 };
 use core::ffi::c_void;
 
@@ -48,6 +48,64 @@ impl Pointer {
     }
 }
 
+/// A pointer whose type the verifier knows: arguments of functions and tracepoints, and what is read
+/// through them. Such memory is read by plain loads, which cost next to nothing; where the address
+/// is bad, the kernel makes them 0. It must not be passed to a subprogram or kept in a map.
+#[derive(Clone, Copy)]
+pub struct Typed(u64);
+
+impl Typed {
+    /// `argument` must come straight from the context, or from `task_typed`.
+    #[inline(always)]
+    pub fn new(argument: u64) -> Self {
+        Self(argument)
+    }
+
+    /// Reads the field `index`, which every kernel must have.
+    #[inline(always)]
+    pub fn get<T: Copy>(self, index: usize) -> T {
+        let at = self.0 + u64::from(offset(index));
+        // SAFETY: the verifier refuses a program in which this is not a field of that size.
+        unsafe { core::ptr::read_volatile(at as *const T) }
+    }
+
+    /// Reads the field `index` as a pointer of the type that the field has.
+    #[inline(always)]
+    pub fn follow(self, index: usize) -> Self {
+        Self(self.get(index))
+    }
+
+    /// The same memory for everything that reads by probing.
+    #[inline(always)]
+    pub fn probing(self) -> Option<Pointer> {
+        Pointer::new(self.0)
+    }
+}
+
+/// The current task, with its type.
+#[inline(always)]
+pub fn task_typed() -> Typed {
+    // SAFETY: the helper has no preconditions.
+    Typed(unsafe { bpf_get_current_task_btf() } as u64)
+}
+
+/// The registers with which the current task entered the kernel.
+#[inline(always)]
+pub fn registers() -> Typed {
+    // SAFETY: the task is the current one, of the type that the helper wants.
+    Typed(unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) } as u64)
+}
+
+/// The key of an inode in the interest map, by plain loads.
+#[inline(always)]
+pub fn key_of_typed(inode: Typed) -> [u64; 2] {
+    inode_key(
+        inode.get(field::INODE_INO),
+        inode.get(field::INODE_SB),
+        inode.get(field::INODE_GENERATION),
+    )
+}
+
 #[inline(always)]
 fn read<T: Copy>(address: u64) -> Option<T> {
     // SAFETY: the helper copies from any address, or fails; T is a plain integer.
@@ -77,13 +135,6 @@ pub fn string(source: Pointer, target: *mut [u8; NAME_BYTES]) -> Option<u32> {
     (len > 0).then(|| len as u32 - 1)
 }
 
-/// The current task.
-#[inline(always)]
-pub fn task() -> Option<Pointer> {
-    // SAFETY: the helper has no preconditions.
-    Pointer::new(unsafe { bpf_get_current_task() })
-}
-
 /// The open file behind a descriptor of the current task.
 #[inline(always)]
 pub fn file_of(descriptor: u64) -> Option<Pointer> {
@@ -93,16 +144,11 @@ pub fn file_of(descriptor: u64) -> Option<Pointer> {
 /// As [`file_of`], or 0: a subprogram returns one register.
 #[inline(never)]
 fn file_address(descriptor: u64) -> u64 {
-    find_file(descriptor).unwrap_or(0)
-}
-
-#[inline(always)]
-fn find_file(descriptor: u64) -> Option<u64> {
-    let table = task()?.follow(field::TASK_FILES)?.follow(field::FILES_FDT)?;
-    if descriptor >= u64::from(table.get::<u32>(field::FDT_MAX_FDS)?) {
-        return None;
+    let table = task_typed().follow(field::TASK_FILES).follow(field::FILES_FDT);
+    if descriptor >= u64::from(table.get::<u32>(field::FDT_MAX_FDS)) {
+        return 0;
     }
-    read(table.get::<u64>(field::FDT_FD)? + descriptor * 8)
+    read(table.get::<u64>(field::FDT_FD) + descriptor * 8).unwrap_or(0)
 }
 
 /// The inode of an open file.
@@ -131,7 +177,8 @@ pub fn writable_mappings(inode: Pointer) -> Option<u64> {
 /// Inode number and device of the program that the current process runs.
 #[inline(always)]
 pub fn executable() -> Option<(u64, u32)> {
-    let inode = inode_of(task()?.follow(field::TASK_MM)?.follow(field::MM_EXE_FILE)?)?;
+    let program = task_typed().follow(field::TASK_MM).follow(field::MM_EXE_FILE).probing()?;
+    let inode = inode_of(program)?;
     Some((inode.get(field::INODE_INO)?, inode.follow(field::INODE_SB)?.get(field::SB_DEV)?))
 }
 
@@ -143,9 +190,8 @@ pub fn position_is_shared(file: Pointer) -> bool {
         Some(references) => references == 0,
         None => file.get::<u64>(field::FILE_COUNT) == Some(1),
     };
-    let table = task().and_then(|task| task.follow(field::TASK_FILES));
-    let threads: Option<i32> = table.and_then(|table| table.get(field::FILES_COUNT));
-    !one_owner || threads != Some(1)
+    let threads: i32 = task_typed().follow(field::TASK_FILES).get(field::FILES_COUNT);
+    !one_owner || threads != 1
 }
 
 /// Whether the inode is a regular file.
@@ -169,13 +215,13 @@ pub fn folio_range(folio: Pointer) -> Option<(u64, u64)> {
 #[inline(always)]
 pub fn is_compat() -> bool {
     const TS_COMPAT: u32 = 2;
-    task().and_then(|task| task.get::<u32>(field::TASK_STATUS)).is_some_and(|s| s & TS_COMPAT != 0)
+    task_typed().get::<u32>(field::TASK_STATUS) & TS_COMPAT != 0
 }
 
 /// Whether the current task has no memory of its own: then no system call ends in it.
 #[inline(always)]
 pub fn is_kernel_thread() -> bool {
-    task().is_some_and(|task| task.get::<u64>(field::TASK_MM) == Some(0))
+    task_typed().get::<u64>(field::TASK_MM) == 0
 }
 
 /// The end of a range that may be open.

@@ -5,7 +5,7 @@
 
 use crate::config::classes_of;
 use crate::foundry_common::abi::{field, global, kind, mapping, syscall};
-use crate::kernel::{self, Pointer, end_of};
+use crate::kernel::{self, Pointer, Typed, end_of};
 use crate::{dirty, emit, interest, task};
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
@@ -39,14 +39,14 @@ const HARMLESS: [u32; 11] = [
 
 /// A call that returned, and did not fail.
 struct Call {
-    regs: Pointer,
+    regs: Typed,
     result: u64,
 }
 
 impl Call {
     #[inline(always)]
     fn arg(&self, field: usize) -> Option<u64> {
-        self.regs.get(field)
+        Some(self.regs.get(field))
     }
 
     #[inline(always)]
@@ -63,8 +63,9 @@ pub fn tp_sys_exit(ctx: RawTracePointContext) -> i32 {
     if result < 0 {
         return 0;
     }
-    let Some(regs) = Pointer::new(ctx.arg(0)) else { return 0 };
-    let (wide, narrow) = classes_of(regs.get(field::REGS_NUMBER).unwrap_or(u64::MAX));
+    // The same registers as the argument's, by plain loads.
+    let regs = kernel::registers();
+    let (wide, narrow) = classes_of(regs.get(field::REGS_NUMBER));
     if wide == syscall::NONE && narrow == syscall::NONE {
         return 0;
     }
@@ -157,10 +158,15 @@ fn at_position(call: &Call, file: Pointer, slot: u32) -> Option<()> {
 
 #[inline(never)]
 fn moved(file: Pointer, slot: u32, len: u64) {
-    if let Some((start, end)) = task::noted(slot) {
-        return dirty::mark(slot, start, end);
-    }
+    let noted = task::noted(slot);
     let shared = kernel::position_is_shared(file);
+    if let Some((start, end)) = noted {
+        dirty::mark(slot, start, end);
+        // The position says nothing better, then.
+        if shared {
+            return;
+        }
+    }
     match file.get(field::FILE_POS) {
         Some(end) => dirty::mark_position(slot, len, end, shared),
         None => dirty::mark_whole(slot),
@@ -181,11 +187,15 @@ fn placed(call: &Call, flags: bool) -> Option<()> {
     }
     let appends = file.get::<u32>(field::FILE_FLAGS)? & O_APPEND != 0
         || flags && call.arg(field::REGS_ARG5)? & RWF_APPEND != 0;
-    match task::noted(slot) {
-        Some((start, end)) => dirty::mark(slot, start, end),
+    let noted = task::noted(slot);
+    if let Some((start, end)) = noted {
+        dirty::mark(slot, start, end);
+    }
+    if !appends {
+        dirty::mark(slot, start, end_of(start, call.result));
+    } else if noted.is_none() {
         // Linux appends then, whatever the offset.
-        None if appends => dirty::mark_whole(slot),
-        None => dirty::mark(slot, start, end_of(start, call.result)),
+        dirty::mark_whole(slot);
     }
     Some(())
 }

@@ -6,7 +6,7 @@
 use crate::config::setting;
 use crate::foundry_common::abi::{field, mapping, setting as set};
 use crate::kernel::{self, Pointer};
-use crate::{dirty, emit, interest};
+use crate::{dirty, emit, interest, task};
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
 
@@ -54,6 +54,9 @@ fn completed(request: u64, result: i32) -> Option<()> {
     if !writes(opcode) {
         dirty::mark_whole(slot);
         return Some(());
+    }
+    if let Some((start, end)) = task::noted(slot) {
+        dirty::mark(slot, start, end);
     }
     if result > 0 {
         let end: u64 = request.inside(field::REQUEST_CMD)?.get(field::KIOCB_POS)?;

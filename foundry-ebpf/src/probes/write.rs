@@ -4,7 +4,7 @@
 //! Keeps: a range is marked after its bytes are in the page cache or on the disk.
 
 use crate::foundry_common::abi::{field, mapping};
-use crate::kernel::{self, Pointer, end_of};
+use crate::kernel::{self, Pointer, Typed, end_of};
 use crate::{dirty, emit, interest, task};
 use aya_ebpf::macros::{fentry, fexit, raw_tracepoint};
 use aya_ebpf::programs::{FEntryContext, FExitContext, RawTracePointContext};
@@ -21,9 +21,10 @@ fn returned(kiocb: u64, result: i64, queued_is_seen: bool) -> Option<()> {
     if result <= 0 && result != EIOCBQUEUED {
         return None;
     }
-    let kiocb = Pointer::new(kiocb)?;
-    let slot = interest::slot_of_file(kiocb.follow(field::KIOCB_FILE)?)?;
-    let end: u64 = kiocb.get(field::KIOCB_POS)?;
+    let kiocb = Typed::new(kiocb);
+    let inode = kiocb.follow(field::KIOCB_FILE).follow(field::FILE_INODE);
+    let slot = interest::slot_of_typed(inode)?;
+    let end: u64 = kiocb.get(field::KIOCB_POS);
     if result == EIOCBQUEUED {
         if !queued_is_seen {
             // Nobody says when it is done, so the file is swept, too.

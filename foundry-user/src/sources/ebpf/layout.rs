@@ -26,7 +26,7 @@ struct Wanted(usize, Need, &'static [Place]);
 const WANTED: &[Wanted] = &[
     Wanted(field::TASK_FILES, Need::Both, &[("task_struct", &["files"], 8)]),
     Wanted(field::TASK_MM, Need::Both, &[("task_struct", &["mm"], 8)]),
-    Wanted(field::TASK_STATUS, Need::Nobody, &[("task_struct", &["thread_info", "status"], 4)]),
+    Wanted(field::TASK_STATUS, Need::Tracepoint, &[("task_struct", &["thread_info", "status"], 4)]),
     Wanted(field::MM_EXE_FILE, Need::Both, &[("mm_struct", &["exe_file"], 8)]),
     Wanted(field::FILES_COUNT, Need::Tracepoint, &[("files_struct", &["count"], 4)]),
     Wanted(field::FILES_FDT, Need::Both, &[("files_struct", &["fdt"], 8)]),
@@ -87,8 +87,8 @@ const WANTED: &[Wanted] = &[
     Wanted(field::REGS_ARG3, Need::Tracepoint, &[("pt_regs", &["r10"], 8)]),
     Wanted(field::REGS_ARG4, Need::Tracepoint, &[("pt_regs", &["r8"], 8)]),
     Wanted(field::REGS_ARG5, Need::Tracepoint, &[("pt_regs", &["r9"], 8)]),
-    Wanted(field::COMPAT_ARG0, Need::Nobody, &[("pt_regs", &["bx"], 8)]),
-    Wanted(field::COMPAT_ARG1, Need::Nobody, &[("pt_regs", &["cx"], 8)]),
+    Wanted(field::COMPAT_ARG0, Need::Tracepoint, &[("pt_regs", &["bx"], 8)]),
+    Wanted(field::COMPAT_ARG1, Need::Tracepoint, &[("pt_regs", &["cx"], 8)]),
 ];
 
 /// The tables that the probes read.
