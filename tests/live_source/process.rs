@@ -114,3 +114,17 @@ fn names_of_one_inode_are_one_file() {
     let events = live.drain();
     assert!(!ranges(&events, first).is_empty() && !ranges(&events, second).is_empty());
 }
+
+#[test]
+fn attributes_are_events_and_change_no_bytes() {
+    let Some(mut live) = live(&Limits::default()) else { return };
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let artifact = live.track(file.path());
+    live.drain();
+    let status = Command::new("chmod").arg("640").arg(file.path()).status().unwrap();
+    assert!(status.success());
+    let events = live.drain();
+    let said =
+        events.iter().any(|e| matches!(e, Event::Meta { artifact: of, .. } if *of == artifact));
+    assert!(said && ranges(&events, artifact).is_empty(), "{events:?}");
+}

@@ -192,7 +192,8 @@ impl EbpfSource {
             known: std::collections::HashMap::new(),
         });
         let shared = Arc::new(Shared { backend, files, bitmaps, global, reply, wake, state });
-        let drain = drain::Drain::new(bell, life, limits);
+        let drain = drain::Drain::new(bell, life, limits)
+            .map_err(|source| SourceError::Io { op: "dup of a ring", source })?;
         Ok(Self { shared, reports, drain, seen, epoll })
     }
 

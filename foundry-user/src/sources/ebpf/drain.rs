@@ -12,16 +12,23 @@ use crate::sources::SourceError;
 use aya::maps::{MapData, RingBuf};
 use foundry_common::abi::{DirtyRecord, Header, SlotRecord, global, mapping, state};
 use foundry_common::record::{self, Record};
+use rustix::event::{PollFd, PollFlags};
 use std::collections::BTreeMap;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 /// Bytes of the smallest record with its own header in the ring.
 const LEAST_RECORD: usize = 72;
 
+/// How often the processor is offered to whoever is writing a record before the slots are looked at.
+const PATIENCE: u32 = 200;
+
 /// The reading side.
 pub(super) struct Drain {
     bell: RingBuf<MapData>,
+    /// The same ring, to ask about while it is borrowed.
+    bell_fd: OwnedFd,
     life: RingBuf<MapData>,
     most_bells: usize,
     most_lives: usize,
@@ -41,8 +48,13 @@ const TOLD: [(usize, LossKind); 4] = [
 ];
 
 impl Drain {
-    pub(super) fn new(bell: RingBuf<MapData>, life: RingBuf<MapData>, limits: &Limits) -> Self {
-        Self {
+    pub(super) fn new(
+        bell: RingBuf<MapData>,
+        life: RingBuf<MapData>,
+        limits: &Limits,
+    ) -> std::io::Result<Self> {
+        Ok(Self {
+            bell_fd: bell.as_fd().try_clone_to_owned()?,
             bell,
             life,
             most_bells: index(limits.bell_bytes) / LEAST_RECORD + 1,
@@ -51,7 +63,7 @@ impl Drain {
             bells: 0,
             invalid: 0,
             told: BTreeMap::new(),
-        }
+        })
     }
 
     /// Doorbells heard.
@@ -73,13 +85,14 @@ impl Drain {
         let mut state = shared.state();
         self.woken(shared, &mut state, out)?;
         self.lives(&state, out);
-        let rung = self.rung(&state, out);
+        let (rung, stuck) = self.rung(&state, out);
         for (slot, bells) in rung {
             self.take(shared, &state, slot, &bells, out);
         }
         self.losses(shared, out);
         let flag = shared.global.word(global::SCAN);
-        if flag.is_some_and(|flag| flag.swap(0, SeqCst) != 0) {
+        let raised = flag.is_some_and(|flag| flag.swap(0, SeqCst) != 0);
+        if raised || stuck {
             self.scan(shared, &state, out);
         }
         Ok(())
@@ -120,11 +133,29 @@ impl Drain {
         }
     }
 
-    /// Reads the ring of doorbells; those that say a slot is dirty are returned, in order.
-    fn rung(&mut self, state: &State, out: &mut Vec<Event>) -> BTreeMap<u32, Vec<DirtyRecord>> {
+    /// Reads the ring of doorbells; those that say a slot is dirty are returned, in order. Also says
+    /// whether it had to give up behind a record that was reserved and not written yet: what lies
+    /// after it may be older than this drain, and is found by looking at every slot.
+    fn rung(
+        &mut self,
+        state: &State,
+        out: &mut Vec<Event>,
+    ) -> (BTreeMap<u32, Vec<DirtyRecord>>, bool) {
         let mut rung: BTreeMap<u32, Vec<DirtyRecord>> = BTreeMap::new();
-        for _ in 0..self.most_bells {
-            let Some(item) = self.bell.next() else { break };
+        let (mut left, mut patience) = (self.most_bells, PATIENCE);
+        while left > 0 {
+            let Some(item) = self.bell.next() else {
+                if !held_up(&self.bell_fd) {
+                    return (rung, false);
+                }
+                if patience == 0 {
+                    return (rung, true);
+                }
+                patience -= 1;
+                rustix::thread::sched_yield();
+                continue;
+            };
+            left -= 1;
             match record::parse(&item) {
                 Ok(Record::Dirty(record)) => {
                     self.bells += 1;
@@ -162,7 +193,7 @@ impl Drain {
                 _ => self.invalid += 1,
             }
         }
-        rung
+        (rung, false)
     }
 
     /// Takes the dirty state of a slot and gives each bit to the process that was writing then.
@@ -236,6 +267,13 @@ impl Drain {
             }
         }
     }
+}
+
+/// Whether the ring holds anything although nothing can be taken: a record that is being written.
+fn held_up(ring: &OwnedFd) -> bool {
+    let mut fds = [PollFd::new(ring, PollFlags::IN)];
+    let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+    rustix::event::poll(&mut fds, Some(&now)).is_ok_and(|ready| ready > 0)
 }
 
 /// Whether a slot is still held by whom the record was about.
