@@ -46,3 +46,17 @@ fn links_between_documents_lead_somewhere() {
     }
     expect_none("a link leads nowhere", &missing);
 }
+
+/// The code map names every module of the daemon, so that nobody has to guess where a thing lives.
+#[test]
+fn every_module_is_on_the_map() {
+    let map = std::fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let missing: Vec<String> = files()
+        .iter()
+        .filter_map(|file| file.path.strip_prefix("foundry-user/src/")?.strip_suffix(".rs"))
+        .filter(|module| !module.contains('/') && !["lib", "main"].contains(module))
+        .filter(|module| !map.contains(&format!("`{module}`")))
+        .map(str::to_owned)
+        .collect();
+    expect_none("a module is missing from the code map of ARCHITECTURE.md", &missing);
+}
