@@ -20,6 +20,7 @@ use std::path::PathBuf;
     version,
     after_help = EXAMPLES,
     arg_required_else_help = true,
+    max_term_width = 80,
     disable_help_subcommand = true
 )]
 pub struct Cli {
@@ -42,16 +43,15 @@ pub struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  sudo foundry-user --watch /opt              keep bricks of everything under /opt, and show the map
-  sudo foundry-user sync                      wait until all changes so far are in the bricks
-  sudo foundry-user inspect /opt/tool         what is known of one artifact
-  sudo foundry-user verify --all              every checksum, and against the disk
-  foundry-user fold /usr/bin/git -o git.brick one file, once, without the daemon
-  foundry-user export git.brick --format png -o git.png
-  foundry-user doctor                         what this kernel and these privileges allow
+  sudo foundry-user --watch /opt         keep bricks of /opt, and show the map
+  sudo foundry-user sync                 wait until the bricks have all changes
+  sudo foundry-user inspect /opt/tool    what is known of one artifact
+  sudo foundry-user verify --all         every checksum, and against the disk
+  foundry-user fold /bin/ls -o ls.brick  one file, once, without the daemon
+  foundry-user doctor                    what this kernel and this user may do
 
-Exit codes: 0 done, 1 a difference was found, 2 usage, 3 the environment does not allow it,
-4 the input is not valid, 5 input or output failed.";
+Exit codes: 0 done, 1 a difference was found, 2 usage, 3 the environment does
+not allow it, 4 the input is not valid, 5 input or output failed.";
 
 /// Flags of the main job.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
@@ -131,14 +131,22 @@ pub enum Command {
 
 /// `sync`
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  sudo foundry-user sync
+  cp tool /opt && sudo foundry-user sync --timeout 10")]
 pub struct Sync {
-    /// Give up after this many seconds [default: wait for ever]
+    /// Give up after this many seconds [default: a day]
     #[arg(long, value_name = "SECONDS")]
     pub timeout: Option<u64>,
 }
 
 /// `status`
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  sudo foundry-user status
+  sudo foundry-user status --json | jq .pending")]
 pub struct Status {
     /// Print one JSON document
     #[arg(long)]
@@ -168,7 +176,7 @@ pub struct Fold {
 #[command(after_help = "\
 Examples:
   sudo foundry-user capture --pid 1 -o init.brick
-  sudo foundry-user capture --exe chromium -o captured/     one brick for each process
+  sudo foundry-user capture --exe chromium -o captured/   one for each process
   sudo foundry-user capture --all -o captured/
 
 A brick holds the layout, the state of every page and statistics of its content;
@@ -228,7 +236,7 @@ pub struct Diff {
 #[command(after_help = "\
 Examples:
   foundry-user unfold git.brick -o git
-  sudo foundry-user unfold /opt/tool -o tool.copy    bytes of the artifact, checked against its brick")]
+  sudo foundry-user unfold /opt/tool -o tool.copy")]
 pub struct Unfold {
     /// A .brick file, or an artifact's path
     #[arg(value_name = "BRICK", value_hint = ValueHint::FilePath)]
@@ -335,6 +343,12 @@ fn palettes() -> impl TypedValueParser<Value = Palette> {
 
 /// `doctor`
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  sudo foundry-user doctor
+  foundry-user doctor --json | jq -r .auto
+
+Exit code 3 where no backend can run.")]
 pub struct Doctor {
     /// Print one JSON document
     #[arg(long)]
@@ -345,7 +359,7 @@ pub struct Doctor {
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
-  foundry-user completions bash > ~/.local/share/bash-completion/completions/foundry-user
+  foundry-user completions bash > /etc/bash_completion.d/foundry-user
   foundry-user completions zsh > \"${fpath[1]}/_foundry-user\"
   foundry-user completions fish > ~/.config/fish/completions/foundry-user.fish")]
 pub struct Completions {
@@ -385,18 +399,19 @@ mod tests {
     }
 
     #[test]
-    fn help_fits_eighty_columns() {
-        let mut command = Cli::command().term_width(80);
-        let mut names: Vec<String> =
-            command.get_subcommands().map(|s| s.get_name().to_owned()).collect();
-        names.sort();
-        let mut texts = vec![command.render_help().to_string()];
-        for name in names {
-            let sub = command.find_subcommand_mut(&name).unwrap();
-            texts.push(sub.clone().term_width(80).render_help().to_string());
+    fn help_fits_eighty_columns_and_has_examples() {
+        let mut command = Cli::command();
+        command.build();
+        let mut texts = vec![command.render_long_help().to_string()];
+        for sub in command.get_subcommands() {
+            texts.push(sub.clone().render_long_help().to_string());
         }
-        for line in texts.iter().flat_map(|t| t.lines()) {
-            assert!(line.chars().count() <= 100, "{line}");
+        for text in texts {
+            assert!(text.contains("Examples:\n  "), "{text}");
+            // The usage is one line whatever it has in it.
+            for line in text.lines().filter(|l| !l.starts_with("Usage:")) {
+                assert!(line.chars().count() <= 80, "{line}");
+            }
         }
     }
 
