@@ -52,6 +52,7 @@ impl Stage {
             backend: Backend::Fanotify,
             payload: Payload::Reference,
             record: self.record.then(|| self.log()),
+            listen: crate::config::Listen::Off,
         };
         let listeners = Listeners::default();
         let (stop, mut progress) = (Arc::clone(&listeners.stop), listeners.progress.subscribe());
