@@ -14,6 +14,7 @@ pub mod brick;
 pub mod cells;
 pub mod codec;
 pub mod curve;
+pub mod directory;
 pub mod editor;
 mod error;
 pub mod export;
