@@ -270,10 +270,16 @@ mod tests {
     }
 
     #[test]
-    fn the_example_is_valid() {
+    fn the_example_is_valid_and_names_every_key() {
         let text = include_str!("../../deploy/foundry.toml");
         let wishes = Wishes::parse(text, Path::new("/etc/foundry")).unwrap();
         assert!(!wishes.watch.is_empty());
+        // What is not set is named, with a mark in front.
+        for key in KEYS {
+            let is_named =
+                |line: &str| line.trim_start_matches("# ").starts_with(&format!("{key} ="));
+            assert!(text.lines().any(is_named), "the example does not name `{key}`");
+        }
     }
 
     #[test]
