@@ -168,7 +168,9 @@ pub const fn blind(backend: Backend) -> &'static [&'static str] {
             "stores through mappings of files on tmpfs, overlay and network file systems: swept",
             "changes made on another machine to files of network file systems: swept",
             "names: they come from fanotify",
-            "writes of kernel threads to files that are not on ext4, until they are written back",
+            "writes of kernel threads into pages that are dirty already, except on ext4",
+            "ranges of writes by 32-bit programs: the whole file is read again",
+            "before 6.13: truncation by path on file systems other than ext4",
         ],
     }
 }

@@ -45,7 +45,11 @@ const CALLS: &[(libc::c_long, u8)] = &[
     (libc::SYS_fchmodat, class::ATTR),
     (libc::SYS_fchown, class::ATTR),
     (libc::SYS_fchownat, class::ATTR),
+    (libc::SYS_fchmodat2, class::ATTR),
     (libc::SYS_utimensat, class::ATTR),
+    (libc::SYS_setxattr, class::ATTR),
+    (libc::SYS_lsetxattr, class::ATTR),
+    (libc::SYS_fsetxattr, class::ATTR),
 ];
 
 /// Calls that newer architectures never had.
@@ -56,7 +60,9 @@ const OLD_CALLS: &[(libc::c_long, u8)] = &[
     (libc::SYS_chmod, class::ATTR),
     (libc::SYS_chown, class::ATTR),
     (libc::SYS_lchown, class::ATTR),
+    (libc::SYS_utime, class::ATTR),
     (libc::SYS_utimes, class::ATTR),
+    (libc::SYS_futimesat, class::ATTR),
 ];
 #[cfg(not(target_arch = "x86_64"))]
 const OLD_CALLS: &[(libc::c_long, u8)] = &[];
