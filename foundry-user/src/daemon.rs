@@ -22,6 +22,7 @@
 
 mod backend;
 mod fatal;
+mod memory;
 mod progress;
 mod readers;
 mod recorder;
@@ -78,6 +79,7 @@ impl Default for Listeners {
 /// Where the environment does not allow it, or where something that the daemon cannot do without
 /// fails while it runs.
 pub fn run(config: &WatchConfig, listeners: Listeners) -> Result<Summary, FatalError> {
+    memory::few_arenas();
     let store = Arc::new(Store::open(&config.store, config.payload.into())?);
     let source = backend::open(config.backend)?;
     run_with(config, listeners, store, source)

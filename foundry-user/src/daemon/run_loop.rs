@@ -175,13 +175,18 @@ impl Loop {
         let first_fold = self.pipeline.stats().first_fold;
         let progress =
             Progress::new(self.parts.source.name(), first_fold, self.started, clock::monotonic());
+        let mut ended = false;
         self.parts.listeners.progress.send_if_modified(|old| {
+            ended = progress.first_fold.complete && !old.first_fold.complete;
             let news = old.backend.is_empty() || old.first_fold != progress.first_fold;
             if news {
                 *old = progress;
             }
             news
         });
+        if ended {
+            super::memory::give_back();
+        }
         Ok(())
     }
 
