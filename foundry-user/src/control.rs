@@ -4,8 +4,8 @@
 //! many bytes, or `error TEXT`, each on a line of its own.
 //!
 //! Knows: the protocol. Must never know: the pipeline, the store's content.
-//! Keeps: nobody but the same user and root is listened to; a request is at most [`MAX_REQUEST`]
-//! bytes and has [`PATIENCE`] to arrive; a client that does not read its answer holds nobody up.
+//! Keeps: nobody but the same user and root is listened to; a request is at most `MAX_REQUEST`
+//! bytes and has `PATIENCE` to arrive; a client that does not read its answer holds nobody up.
 
 pub mod client;
 pub mod server;

@@ -1,7 +1,7 @@
 //! The daemon's side of the control socket.
 //!
 //! Knows: connections. Must never know: how requests are fulfilled.
-//! Keeps: at most [`MAX_CLIENTS`] at once; others wait in the kernel's queue.
+//! Keeps: at most `MAX_CLIENTS` at once; others wait in the kernel's queue.
 
 use super::{MAX_REQUEST, PATIENCE, Request, parse, socket_path};
 use crate::stats::Report;

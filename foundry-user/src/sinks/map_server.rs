@@ -1,8 +1,8 @@
 //! The map server: the live map of the host for a browser, and for whoever else asks (API.md).
 //!
-//! Everything lies on one curve ([`layout`]); tiles of it are put together from bricks ([`compose`]);
-//! a thread follows what the daemon says ([`worker`]) and notes for each client what it has not been
-//! told ([`live`]).
+//! Everything lies on one curve (`layout`); tiles of it are put together from bricks (`compose`);
+//! a thread follows what the daemon says (`worker`) and notes for each client what it has not been
+//! told (`live`).
 //!
 //! Knows: the daemon's updates, where a brick lies (it is told). Must never know: sources, the store.
 //! Keeps: only this address, only with the key, only reading; a client slows nobody.
