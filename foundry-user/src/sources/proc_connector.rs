@@ -37,8 +37,8 @@ const QUEUE_BYTES: usize = 4 << 20;
 const MOST_REMEMBERED: usize = 1 << 15;
 /// Messages taken in one call, so that a storm of processes cannot keep it busy for ever.
 const MOST_TAKEN: u32 = 1 << 17;
-/// Seconds that the answer to the subscription may take.
-const ANSWER_SECONDS: i64 = 2;
+/// Nanoseconds that the answer to the subscription may take, whatever else comes meanwhile.
+const ANSWER_NS: u64 = 2_000_000_000;
 
 /// The source.
 #[derive(Debug)]
@@ -93,11 +93,13 @@ impl ProcConnector {
     /// What else came before the answer happened before anybody listened.
     fn await_answer(&mut self, name: Name) -> Result<(), SourceError> {
         let refused = |reason: String| SourceError::Unavailable { backend: BACKEND, reason };
+        // Others' messages keep coming on a busy machine: the wait ends by the clock.
+        let end = MonotonicNs(crate::clock::monotonic().0.saturating_add(ANSWER_NS));
         for _ in 0..MOST_TAKEN {
             let n = match self.receive() {
                 Ok(n) => n,
                 Err(Errno::INTR) => continue,
-                Err(Errno::AGAIN) if self.readable_soon() => continue,
+                Err(Errno::AGAIN) if self.readable_before(end) => continue,
                 Err(error) => {
                     return Err(refused(format!("no answer to the subscription: {error}")));
                 }
@@ -119,11 +121,15 @@ impl ProcConnector {
         Err(refused("no answer to the subscription".to_owned()))
     }
 
-    /// Whether something comes within [`ANSWER_SECONDS`].
-    fn readable_soon(&self) -> bool {
-        let limit = rustix::event::Timespec { tv_sec: ANSWER_SECONDS, tv_nsec: 0 };
+    /// Whether something comes before `end`.
+    fn readable_before(&self, end: MonotonicNs) -> bool {
+        let left = end.0.saturating_sub(crate::clock::monotonic().0);
+        let Ok(limit) = rustix::event::Timespec::try_from(std::time::Duration::from_nanos(left))
+        else {
+            return false;
+        };
         let mut waited = [PollFd::new(&self.socket, PollFlags::IN)];
-        rustix::event::poll(&mut waited, Some(&limit)).is_ok_and(|ready| 0 < ready)
+        0 < left && rustix::event::poll(&mut waited, Some(&limit)).is_ok_and(|ready| 0 < ready)
     }
 
     /// Receives one datagram into the buffer; what did not come from the kernel counts as empty.
