@@ -13,7 +13,6 @@ use crate::sources::actors::look_up;
 use crate::sources::batch::nameless;
 use crate::sources::{Source, SourceCounters, SourceError};
 use crate::tracker::{NoTracker, Tracker};
-use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 use rustix::net::netlink::{self, SocketAddrNetlink};
 use rustix::net::{
@@ -37,8 +36,6 @@ const QUEUE_BYTES: usize = 4 << 20;
 const MOST_REMEMBERED: usize = 1 << 15;
 /// Messages taken in one call, so that a storm of processes cannot keep it busy for ever.
 const MOST_TAKEN: u32 = 1 << 17;
-/// Nanoseconds that the answer to the subscription may take, whatever else comes meanwhile.
-const ANSWER_NS: u64 = 2_000_000_000;
 
 /// The source.
 #[derive(Debug)]
@@ -80,26 +77,23 @@ impl ProcConnector {
         rustix::net::sockopt::set_socket_recv_buffer_size(&socket, QUEUE_BYTES).unwrap_or_default();
         rustix::net::bind(&socket, &SocketAddrNetlink::new(0, GROUP))
             .map_err(unavailable("bind"))?;
-        let name = Name { seq: std::process::id(), ack: socket.as_raw_fd().cast_unsigned() };
+        let ask = ask(&socket);
         let kernel = SocketAddrNetlink::new(0, 0);
-        sendto(&socket, &subscription(name), SendFlags::empty(), &kernel)
+        sendto(&socket, &subscription(ask), SendFlags::empty(), &kernel)
             .map_err(unavailable("subscribing"))?;
         let mut opened = Self { socket, buffer: vec![0; BUFFER_BYTES], state: State::default() };
-        opened.await_answer(name)?;
+        opened.await_answer(ask)?;
         Ok(opened)
     }
 
-    /// The kernel answers inside the subscribing call or, where its queue is busy, soon after.
-    /// What else came before the answer happened before anybody listened.
-    fn await_answer(&mut self, name: Name) -> Result<(), SourceError> {
+    /// The kernel answers inside the subscribing call, so the answer, if there is one, is among
+    /// what waits now. What else came before it happened before anybody listened.
+    fn await_answer(&mut self, ask: u32) -> Result<(), SourceError> {
         let refused = |reason: String| SourceError::Unavailable { backend: BACKEND, reason };
-        // Others' messages keep coming on a busy machine: the wait ends by the clock.
-        let end = MonotonicNs(crate::clock::monotonic().0.saturating_add(ANSWER_NS));
         for _ in 0..MOST_TAKEN {
             let n = match self.receive() {
                 Ok(n) => n,
-                Err(Errno::INTR) => continue,
-                Err(Errno::AGAIN) if self.readable_before(end) => continue,
+                Err(Errno::INTR | Errno::NOBUFS) => continue,
                 Err(error) => {
                     return Err(refused(format!("no answer to the subscription: {error}")));
                 }
@@ -107,7 +101,7 @@ impl ProcConnector {
             for message in Messages::new(self.buffer.get(..n).unwrap_or_default()) {
                 let message = message.map_err(|malformed| refused(malformed.to_string()))?;
                 match message.what {
-                    What::Answer { ack, error } if name.is_answered_by(message.seq, ack) => {
+                    What::Answer { ack, error } if ack == ask.wrapping_add(1) => {
                         if error == 0 {
                             return Ok(());
                         }
@@ -121,17 +115,6 @@ impl ProcConnector {
         Err(refused("no answer to the subscription".to_owned()))
     }
 
-    /// Whether something comes before `end`.
-    fn readable_before(&self, end: MonotonicNs) -> bool {
-        let left = end.0.saturating_sub(crate::clock::monotonic().0);
-        let Ok(limit) = rustix::event::Timespec::try_from(std::time::Duration::from_nanos(left))
-        else {
-            return false;
-        };
-        let mut waited = [PollFd::new(&self.socket, PollFlags::IN)];
-        0 < left && rustix::event::poll(&mut waited, Some(&limit)).is_ok_and(|ready| 0 < ready)
-    }
-
     /// Receives one datagram into the buffer; what did not come from the kernel counts as empty.
     fn receive(&mut self) -> Result<usize, Errno> {
         let (n, _, from) = recvfrom(&self.socket, self.buffer.as_mut_slice(), RecvFlags::empty())?;
@@ -140,29 +123,22 @@ impl ProcConnector {
     }
 }
 
-/// Tells this subscription's answer from those to others.
-#[derive(Clone, Copy, Debug)]
-struct Name {
-    seq: u32,
-    ack: u32,
-}
-
-impl Name {
-    fn is_answered_by(self, seq: u32, ack: u32) -> bool {
-        seq == self.seq && ack == self.ack.wrapping_add(1)
-    }
+/// What this subscription asks to be answered with, so that its answer is told from those to others,
+/// which everybody hears. (The kernel keeps this one of the two numbers it is sent.)
+fn ask(socket: &OwnedFd) -> u32 {
+    std::process::id().rotate_left(10) ^ socket.as_raw_fd().cast_unsigned()
 }
 
 /// `struct nlmsghdr`, `struct cn_msg` and the operation: listen, to everything. A filter would
 /// spare messages, but filtered ones are numbered, too, so gaps would mean nothing.
-fn subscription(name: Name) -> Vec<u8> {
+fn subscription(ask: u32) -> Vec<u8> {
     const LENGTH: u32 = 16 + 20 + 4;
     let (done, flags): (u16, u16) = (3, 0);
     let mut bytes = Vec::new();
     bytes.extend_from_slice(&LENGTH.to_ne_bytes());
     bytes.extend_from_slice(&done.to_ne_bytes());
     bytes.extend_from_slice(&flags.to_ne_bytes());
-    for word in [0, 0, GROUP, GROUP, name.seq, name.ack] {
+    for word in [0, 0, GROUP, GROUP, 0, ask] {
         bytes.extend_from_slice(&word.to_ne_bytes());
     }
     let (length, no_flags): (u16, u16) = (4, 0);

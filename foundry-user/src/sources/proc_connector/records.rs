@@ -33,7 +33,7 @@ pub(super) enum What {
 /// One message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Message {
-    /// Which processor counted it; `None` for answers.
+    /// Which processor counted it; `None` where none did.
     pub(super) cpu: Option<u32>,
     /// Number of the message among that processor's.
     pub(super) seq: u32,
@@ -108,8 +108,8 @@ fn event(payload: &[u8], seq: u32, ack: u32) -> Option<Message> {
         0 => What::Answer { ack, error: word(data, 0)? },
         _ => What::Other,
     };
-    // Answers come from no processor: -1.
-    let cpu = (!matches!(what, What::Answer { .. }) && cpu != u32::MAX).then_some(cpu);
+    // Older kernels give answers no number of a processor's: -1. Newer ones number them as well.
+    let cpu = (cpu != u32::MAX).then_some(cpu);
     Some(Message { cpu, seq, at_ns: u64::from_ne_bytes(at), what })
 }
 

@@ -48,6 +48,13 @@ fn an_overflow_is_said_at_once_and_not_twice() {
     assert_eq!(state.counters.lost[&LossKind::Process], 5);
 }
 
+fn wait(source: &ProcConnector) {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let mut fds = [PollFd::from_borrowed_fd(source.wait_fd(), PollFlags::IN)];
+    let limit = Timespec { tv_sec: 60, tv_nsec: 0 };
+    assert_eq!(poll(&mut fds, Some(&limit)).unwrap(), 1, "nothing happened for a minute");
+}
+
 /// The connector exists in the first namespaces only; a container without it says so.
 #[test]
 fn a_program_is_seen_to_start_and_end() {
@@ -68,15 +75,21 @@ fn a_program_is_seen_to_start_and_end() {
         .unwrap();
     let pid = child.id();
     let mut out = Vec::new();
-    source.drain(&mut out).unwrap();
+    // The start is told shortly after `spawn` returns.
+    let started = loop {
+        wait(&source);
+        source.drain(&mut out).unwrap();
+        let started = out.iter().find_map(|event| match event {
+            Event::Exec { actor, .. } if actor.pid == pid => Some(actor.clone()),
+            _ => None,
+        });
+        if let Some(started) = started {
+            break started;
+        }
+    };
     drop(child.stdin.take());
     assert!(child.wait().unwrap().success());
     source.drain(&mut out).unwrap();
-    let started = out.iter().find_map(|event| match event {
-        Event::Exec { actor, .. } if actor.pid == pid => Some(actor.clone()),
-        _ => None,
-    });
-    let started = started.unwrap();
     assert_eq!(started.comm, b"cat");
     assert_eq!(
         started.exe.as_deref().and_then(|exe| exe.rsplit(|b| *b == b'/').next()),
