@@ -52,8 +52,10 @@ impl Pipeline {
         let added = match &mut file.dirty {
             Some((since, dirty)) => {
                 let added = change(dirty);
-                self.debts.owe(seq);
-                *since = self.debts.merge(*since, seq);
+                if seq < *since {
+                    self.debts.owe(seq);
+                    *since = self.debts.merge(*since, seq);
+                }
                 added
             }
             None => {

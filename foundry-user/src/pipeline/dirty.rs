@@ -43,7 +43,13 @@ impl Dirty {
             Extents::Whole => new = Ranges::all(),
         }
         let added = self.ranges.add_all(&new);
-        self.blame(new, actor.cloned());
+        // Most changes are by whoever made the last one.
+        match self.actors.last_mut() {
+            Some((known, last)) if same_process(last.as_ref(), actor) => {
+                known.add_all(&new);
+            }
+            _ => self.blame(new, actor.cloned()),
+        }
         added
     }
 
