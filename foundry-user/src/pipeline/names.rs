@@ -150,8 +150,27 @@ impl Pipeline {
         if !paid.is_empty() {
             dir.parked = Some(deep || dir.parked == Some(true));
         }
+        if !paid.is_empty() {
+            self.wake_children(id);
+        }
         for seq in paid {
             self.debts.pay(seq);
+        }
+    }
+
+    /// Files of this directory may have waited for an answer that will not come.
+    fn wake_children(&mut self, id: ArtifactId) {
+        let Some(dir) = self.registry.dir(id) else { return };
+        let children: Vec<ArtifactId> = dir
+            .children
+            .values()
+            .filter_map(|child| match child {
+                Child::Node(id) => Some(*id),
+                Child::Other(..) => None,
+            })
+            .collect();
+        for child in children {
+            self.enqueue(child);
         }
     }
 
@@ -170,7 +189,10 @@ impl Pipeline {
                 self.reconcile(id, listing.entries, seq, deep);
             }
             Err(ReadFailure::Gone) => self.lost_directory(id, None, seq),
-            Err(ReadFailure::Denied | ReadFailure::Io(_)) => self.stats.unreadable += 1,
+            Err(ReadFailure::Denied | ReadFailure::Io(_)) => {
+                self.stats.unreadable += 1;
+                self.wake_children(id);
+            }
         }
         self.debts.pay(seq);
         self.enqueue_names(id);

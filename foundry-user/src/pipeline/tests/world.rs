@@ -279,7 +279,7 @@ impl Sim {
         self.clock += 700_000;
         let name = vec![b'a' + u8::try_from(self.rng.below(5)).unwrap()];
         let (dir_path, dir) = self.pick(FileKind::Directory).unwrap();
-        let what = self.rng.below(14);
+        let what = self.rng.below(15);
         self.log.push(format!("{what} {} {}", dir_path.escape_ascii(), name.escape_ascii()));
         match what {
             0 | 1 => self.create(dir, &name),
@@ -292,6 +292,7 @@ impl Sim {
             6 => self.remove(),
             7 => self.truncate(),
             8 => self.map_or_store(),
+            14 if self.rng.one_in(4) => self.remove_tree(dir, &dir_path),
             9 => {
                 if let Some((_, obj)) = self.pick(FileKind::File) {
                     self.inodes.get_mut(&obj).unwrap().mode ^= 0o111;
@@ -352,6 +353,29 @@ impl Sim {
         let (parent, name) = Self::split(&path);
         let parent = self.resolve(parent).unwrap();
         self.unlink(parent, name);
+    }
+
+    /// A whole tree goes: file by file, or away to where nobody watches.
+    fn remove_tree(&mut self, dir: Obj, path: &[u8]) {
+        if dir != 0 && self.rng.one_in(2) {
+            let (parent, name) = Self::split(path);
+            let parent = self.resolve(parent).unwrap();
+            self.inodes.get_mut(&parent).unwrap().entries.remove(name).unwrap();
+            self.touch(dir);
+            self.entry(parent, name);
+            return;
+        }
+        for (name, child) in self.inodes[&dir].entries.clone() {
+            let mut below = path.to_vec();
+            below.push(b'/');
+            below.extend(&name);
+            if self.inodes[&child].kind == FileKind::Directory {
+                self.remove_tree(child, &below);
+            }
+            if self.inodes[&dir].entries.contains_key(&name) {
+                self.unlink(dir, &name);
+            }
+        }
     }
 
     fn truncate(&mut self) {
