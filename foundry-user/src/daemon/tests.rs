@@ -67,7 +67,11 @@ impl Stage {
         let begun = runtime.block_on(async {
             tokio::time::timeout(Duration::from_secs(60), progress.changed()).await
         });
-        let Ok(Ok(())) = begun else { panic!("the daemon did not start: {:?}", thread.join()) };
+        match begun {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => panic!("the daemon did not start: {:?}", thread.join()),
+            Err(_) => panic!("the daemon takes too long to start"),
+        }
         Running { stop, thread, store: self.store() }
     }
 
