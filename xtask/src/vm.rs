@@ -82,7 +82,8 @@ fn boot(name: &str, job: &Job<'_>) -> Result<i32, Box<dyn std::error::Error>> {
     let kernel = Kernel::get(name)?;
     let initramfs = initramfs(&kernel, job)?;
     let mut machine = Command::new("timeout")
-        .args(["--kill-after=5", MOST_SECONDS])
+        // In the foreground it stays in the group of whoever runs this, and ends with it.
+        .args(["--foreground", "--kill-after=5", MOST_SECONDS])
         .arg(qemu)
         // Emulated: hardware help is missing on many development machines, and half there on some.
         .args(["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2"])
