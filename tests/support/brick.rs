@@ -1,8 +1,10 @@
 //! What `inspect --json` says of one artifact, in the tests' words.
 //!
-//! Knows: the names of the JSON document. Must never know: the container.
+//! Knows: the names of the JSON document, and which tiles a brick says changed when.
+//! Must never know: how a brick holds them.
 
 use super::program::{self, Said};
+use foundry_brick::storage::MemStorage;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -57,11 +59,14 @@ impl Brick {
         regions.iter().filter_map(|region| region["name"].as_str()).collect()
     }
 
-    /// Indices of the level-0 tiles that the newest generation changed.
-    pub(crate) fn changed_tiles(&self) -> Vec<u64> {
-        let tiles = self.json["changed_tiles"].as_array();
-        let tiles = tiles.unwrap_or_else(|| panic!("no `changed_tiles` in {}", self.json));
-        tiles.iter().filter_map(Value::as_u64).collect()
+    /// Indices of the level-0 tiles that changed after generation `number`. One change may take
+    /// several generations: the daemon may come while a long write is under way.
+    pub(crate) fn changed_since(&self, number: u64) -> Vec<u64> {
+        let path = self.json["brick"]["path"].as_str();
+        let path = path.unwrap_or_else(|| panic!("no brick in {}", self.json));
+        let bytes = std::fs::read(path).unwrap_or_else(|e| panic!("{path}: {e}"));
+        let brick = foundry_brick::Brick::open(MemStorage::from(bytes)).unwrap();
+        brick.changed_since(number).unwrap().into_iter().flatten().collect()
     }
 
     /// Command name of whoever wrote last.
