@@ -95,7 +95,11 @@ fn replay_as_nobody(scratch: &Scratch, log: &Path) -> PathBuf {
     let home = tempfile::TempDir::with_prefix("foundry-nobody-").unwrap().keep();
     let (copy, tool) = (home.join("run.log"), home.join("foundry-user"));
     fs::copy(log, &copy).unwrap();
-    fs::copy(program::path(), &tool).unwrap();
+    // Another test's child could inherit our open copy for a moment, and a file that is open for
+    // writing cannot be run; so another process writes it.
+    let mut cp = Command::new("cp");
+    cp.arg(program::path()).arg(&tool);
+    program::finish(cp).ok();
     for path in [&home, &copy, &tool] {
         chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
         fs::set_permissions(path, fs::Permissions::from_mode(0o700)).unwrap();

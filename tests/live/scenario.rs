@@ -149,6 +149,8 @@ struct Run<'a> {
 impl Run<'_> {
     fn start(&mut self) -> bool {
         self.daemon = start(&self.scratch, self.backend, &[]);
+        // Until the first look has ended, a change may be found by looking: nobody knows its writer.
+        self.daemon.iter().for_each(Daemon::sync);
         self.daemon.is_some()
     }
 
