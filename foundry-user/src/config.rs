@@ -21,7 +21,7 @@ pub enum Backend {
     Fentry,
     /// eBPF tracepoints, and fanotify for names.
     Tracepoint,
-    /// fanotify, or inotify where it is refused: whole files, no writers.
+    /// fanotify, or inotify where it is refused: whole files; writers only where the kernel names them.
     Fanotify,
 }
 
