@@ -22,6 +22,9 @@ const MAX_ANSWER: u64 = 1 << 20;
 /// How long a client may take to send its request, or to take its answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long an answer to `status` may take: on an overloaded machine the daemon waits for its disk first.
+const STATUS_WAIT: Duration = Duration::from_secs(30);
+
 /// Longest time a client may ask to wait for a sync: a day.
 const MAX_WAIT_MS: u64 = 24 * 60 * 60 * 1000;
 

@@ -3,7 +3,7 @@
 //! Knows: the protocol. Must never know: what the daemon does.
 //! Keeps: what comes from the socket is parsed, never trusted; nothing is waited for without end.
 
-use super::{MAX_ANSWER, MAX_WAIT_MS, PATIENCE, socket_path};
+use super::{MAX_ANSWER, MAX_WAIT_MS, PATIENCE, STATUS_WAIT, socket_path};
 use crate::stats::Report;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -56,7 +56,7 @@ pub fn sync(store: &Path, limit: Duration) -> Result<(), ControlError> {
 /// # Errors
 /// Where there is no daemon, or it does not answer.
 pub fn status(store: &Path) -> Result<Report, ControlError> {
-    let bytes = ask(store, "status\n", PATIENCE)?;
+    let bytes = ask(store, "status\n", STATUS_WAIT)?;
     postcard::from_bytes(&bytes).map_err(|_| ControlError::Invalid)
 }
 
