@@ -30,9 +30,10 @@ pub const ENTROPY_LOG: [u16; LEAF_BYTES + 1] = [
     15725, 15796, 15865, 15934, 16001, 16067, 16132, 16195, 16258, 16320,
 ];
 
-/// `GROWTH[c]` = (c+1) ENTROPY_LOG[c+1] - c ENTROPY_LOG[c]: what one more equal byte adds.
-const GROWTH: [u32; LEAF_BYTES] = {
-    let mut table = [0; LEAF_BYTES];
+/// `GROWTH[c]` = (c+1) ENTROPY_LOG[c+1] - c ENTROPY_LOG[c]: what one more equal byte adds. It is as
+/// long as a byte can index, so that nothing looks at bounds; no count gets past 63.
+pub(crate) static GROWTH: [u32; 256] = {
+    let mut table = [0; 256];
     let (mut c, mut n) = (0, 0);
     while c < LEAF_BYTES {
         table[c] = (n + 1) * ENTROPY_LOG[c + 1] as u32 - n * ENTROPY_LOG[c] as u32;
@@ -65,7 +66,7 @@ pub fn leaves_by(path: Path, bytes: &[u8], out: &mut Vec<Cell>) {
 }
 
 /// What a cell is made of, from 1 to 64 bytes: the definition, by counting.
-fn sums(bytes: &[u8]) -> simd::LeafSums {
+pub(crate) fn sums(bytes: &[u8]) -> simd::LeafSums {
     let mut counts = [0_u8; 256];
     let mut sum = 0;
     let (mut zero, mut printable, mut high) = (0_u32, 0_u32, 0_u32);

@@ -10,7 +10,7 @@
     reason = "loads, stores and calls of functions that need processor features"
 )]
 
-use crate::cells::{ENTROPY_LOG, is_printable};
+use crate::cells::{GROWTH, is_printable, sums};
 
 /// What this processor offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,8 +19,6 @@ pub enum Path {
     Portable,
     /// Byte shuffles of 16 bytes.
     Ssse3,
-    /// Comparisons of 32 bytes.
-    Avx2,
     /// Byte shuffles and population counts of 64 bytes.
     Avx512,
 }
@@ -37,9 +35,6 @@ impl Path {
             {
                 return Self::Avx512;
             }
-            if is_x86_feature_detected!("avx2") {
-                return Self::Avx2;
-            }
             if is_x86_feature_detected!("ssse3") {
                 return Self::Ssse3;
             }
@@ -50,7 +45,7 @@ impl Path {
     /// Every path that this processor can run.
     #[must_use]
     pub fn all() -> Vec<Self> {
-        let paths = [Self::Portable, Self::Ssse3, Self::Avx2, Self::Avx512];
+        let paths = [Self::Portable, Self::Ssse3, Self::Avx512];
         paths.into_iter().filter(|path| *path <= Self::best()).collect()
     }
 }
@@ -66,34 +61,40 @@ pub(crate) fn leaf_sums<T>(
     f: impl Fn(LeafSums) -> T,
 ) {
     #[cfg(target_arch = "x86_64")]
-    match path.min(Path::best()) {
+    if path.min(Path::best()) == Path::Avx512 {
         // SAFETY: `best` has just said that the processor has these features.
-        Path::Avx512 => return unsafe { x86::leaf_sums(leaves, out, f) },
-        // SAFETY: as above.
-        Path::Avx2 => return unsafe { x86::leaf_sums_avx2(leaves, out, f) },
-        Path::Ssse3 | Path::Portable => {}
+        return unsafe { x86::leaf_sums(leaves, out, f) };
     }
     let _ = path;
-    out.extend(leaves.iter().map(|leaf| f(leaf_sum(leaf))));
+    let (eights, rest) = leaves.as_chunks::<8>();
+    let mut counts = Box::new([[0; 256]; 8]);
+    for eight in eights {
+        out.extend(eight_sums(eight, &mut counts).map(&f));
+    }
+    out.extend(rest.iter().map(|leaf| f(sums(leaf))));
 }
 
-/// The sums of one leaf: each byte is compared with every byte, which compilers turn into
-/// comparisons as wide as the processor has, and which costs the same whatever the bytes are.
-#[inline(always)]
-fn leaf_sum(leaf: &[u8; 64]) -> LeafSums {
-    let mut equal = [0_u8; 64];
-    for byte in leaf {
-        for (count, other) in equal.iter_mut().zip(leaf) {
-            *count += u8::from(other == byte);
+/// The sums of eight leaves, by counting in `counts`, which are zero before and after. Side by side,
+/// because a run of equal bytes makes each count wait for the one before.
+fn eight_sums(leaves: &[[u8; 64]; 8], counts: &mut [[u8; 256]; 8]) -> [LeafSums; 8] {
+    let mut sums = [0; 8];
+    for i in 0..64 {
+        for ((sum, counts), leaf) in sums.iter_mut().zip(counts.iter_mut()).zip(leaves) {
+            let count = &mut counts[usize::from(leaf[i])];
+            *sum += GROWTH[usize::from(*count)];
+            *count += 1;
         }
     }
-    let log = |count: &u8| u32::from(ENTROPY_LOG[usize::from(*count).min(64)]);
+    *counts = [[0; 256]; 8];
+    std::array::from_fn(|k| (sums[k], shares(&leaves[k])))
+}
+
+fn shares(leaf: &[u8; 64]) -> [u32; 3] {
     let count = |is: fn(u8) -> bool| {
         let n: u8 = leaf.iter().map(|byte| u8::from(is(*byte))).sum();
         u32::from(n)
     };
-    let shares = [count(|byte| byte == 0), count(is_printable), count(|byte| 0x7f < byte)];
-    (equal.iter().map(log).sum(), shares)
+    [count(|byte| byte == 0), count(is_printable), count(|byte| 0x7f < byte)]
 }
 
 /// A permutation of 64 bytes: byte i of the result is byte `table[i]`. Each 16 bytes of the result
@@ -150,7 +151,7 @@ pub(crate) fn unfold_page(
     #[cfg(target_arch = "x86_64")]
     match path.min(Path::best()) {
         Path::Portable => {}
-        Path::Ssse3 | Path::Avx2 => {
+        Path::Ssse3 => {
             // SAFETY: `best` has just said that the processor has the feature.
             return unsafe { x86::unfold_page_ssse3(page, plan, turns, rows) };
         }
@@ -251,15 +252,6 @@ mod x86 {
             let sum = u32::try_from(sum).unwrap_or(0);
             out.push(f((sum, shares(bytes))));
         }
-    }
-
-    #[target_feature(enable = "avx2,popcnt")]
-    pub(super) fn leaf_sums_avx2<T>(
-        leaves: &[[u8; 64]],
-        out: &mut Vec<T>,
-        f: impl Fn(LeafSums) -> T,
-    ) {
-        out.extend(leaves.iter().map(|leaf| f(super::leaf_sum(leaf))));
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,avx512vpopcntdq,popcnt")]
