@@ -16,6 +16,7 @@ pub mod log;
 pub mod pipeline;
 pub mod process;
 pub mod reader;
+pub mod redact;
 pub mod sinks;
 pub mod sources;
 pub mod stats;
