@@ -52,5 +52,11 @@ fn parse(line: &[u8]) -> Option<Request> {
     }
 }
 
+/// Whether a line, without its end, is a request.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn is_request(line: &[u8]) -> bool {
+    line.len() <= MAX_REQUEST && parse(line).is_some()
+}
+
 #[cfg(test)]
 mod tests;

@@ -13,6 +13,8 @@ pub mod daemon;
 pub mod error;
 pub mod event;
 pub mod log;
+#[cfg(any(test, fuzzing))]
+pub mod outside;
 pub mod pipeline;
 pub mod process;
 pub mod reader;

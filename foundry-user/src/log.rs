@@ -221,7 +221,7 @@ fn fill(from: &mut impl Read, buf: &mut [u8]) -> io::Result<usize> {
     Ok(filled)
 }
 
-fn checksum(payload: &[u8]) -> [u8; 8] {
+pub(crate) fn checksum(payload: &[u8]) -> [u8; 8] {
     let hash = blake3::hash(payload);
     let mut first = [0; 8];
     first.copy_from_slice(&hash.as_bytes()[..8]);

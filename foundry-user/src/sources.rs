@@ -13,7 +13,7 @@ pub mod ebpf;
 pub mod fanotify;
 pub mod inotify;
 #[cfg(test)]
-mod mutations;
+pub(crate) mod mutations;
 mod owners;
 pub mod proc_connector;
 pub mod replay;

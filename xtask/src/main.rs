@@ -11,6 +11,7 @@
 mod bench;
 mod check;
 mod ebpf;
+mod fuzz;
 mod live;
 mod place;
 mod probes;
@@ -42,6 +43,8 @@ usage: cargo xtask TASK [ARGUMENTS]
   check          the quick part of `test`: format, lints, and every test that needs no privileges
   bench [NAME]   the figures the project is measured by, or one of them: fold untracked latency
                  flood huge idle (root; nothing else should run meanwhile)
+  fuzz [--seconds N] [TARGET...]
+                 everything that reads bytes from outside, given damaged ones: 60 s each
   help           this text
 ";
 
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         "vm" => vm::run(rest),
         "check" => check::run(rest),
         "bench" => bench::run(rest),
+        "fuzz" => fuzz::run(rest),
         "help" | "--help" | "-h" => {
             print!("{HELP}");
             Ok(())

@@ -29,6 +29,8 @@ pub(crate) fn run(_args: &[String]) -> Outcome {
     web::stages(&mut tally);
     live::stages(&mut tally, &skips);
     probes::stages(&mut tally, &skips);
+    let mut fuzz = place::cargo();
+    tally.stage("fuzzing", 15, fuzz.args(["xtask", "fuzz", "--seconds", "60"]));
     for line in fs::read_to_string(&skips)?.lines() {
         tally.skip("in a test", line);
     }

@@ -71,7 +71,12 @@ fn ask(store: &Path, request: &str, wait: Duration) -> Result<Vec<u8>, ControlEr
     stream.set_write_timeout(Some(PATIENCE))?;
     stream.set_read_timeout(Some(wait))?;
     stream.write_all(request.as_bytes())?;
-    let mut reader = BufReader::new(stream.take(MAX_ANSWER));
+    answer(stream)
+}
+
+/// What a daemon answered.
+fn answer(from: impl Read) -> Result<Vec<u8>, ControlError> {
+    let mut reader = BufReader::new(from.take(MAX_ANSWER));
     let mut line = vec![];
     reader.read_until(b'\n', &mut line).map_err(|e| match e.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => ControlError::Timeout,
@@ -90,4 +95,10 @@ fn ask(store: &Path, request: &str, wait: Duration) -> Result<Vec<u8>, ControlEr
         }
         _ => Err(ControlError::Invalid),
     }
+}
+
+/// The counters in an answer of any bytes.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn read_report(bytes: &[u8]) -> Result<Report, ControlError> {
+    postcard::from_bytes(&answer(bytes)?).map_err(|_| ControlError::Invalid)
 }

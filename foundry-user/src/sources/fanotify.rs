@@ -299,3 +299,9 @@ impl Tracker for Shared {
         false
     }
 }
+
+/// How many records there are in any bytes.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn count_records(bytes: &[u8]) -> usize {
+    records::Records::new(bytes).map_while(Result::ok).count()
+}

@@ -274,3 +274,9 @@ fn explain(error: Errno) -> io::Error {
         error => error.into(),
     }
 }
+
+/// How many records there are in any bytes.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn count_records(bytes: &[u8]) -> usize {
+    records::Records::new(bytes).map_while(Result::ok).count()
+}

@@ -5,7 +5,7 @@
 
 /// Calls `check` with many damaged copies of `good`: bits flipped, bytes replaced by awkward ones,
 /// pieces cut out, doubled, and the end cut off.
-pub(super) fn each(good: &[u8], mut check: impl FnMut(&[u8])) {
+pub(crate) fn each(good: &[u8], mut check: impl FnMut(&[u8])) {
     let seed = match std::env::var("FOUNDRY_SEED") {
         Ok(given) => given.parse().unwrap(),
         Err(_) => crate::clock::monotonic().0 | 1,

@@ -249,5 +249,11 @@ impl Source for ProcConnector {
     }
 }
 
+/// How many messages there are in any bytes.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn count_messages(bytes: &[u8]) -> usize {
+    records::Messages::new(bytes).map_while(Result::ok).count()
+}
+
 #[cfg(test)]
 mod tests;
