@@ -198,3 +198,15 @@ fn features_of_later_versions_are_kept_out_as_they_ask() {
     assert_eq!(with(|s| s.ro_compat = 1 << 63), (true, false));
     assert_eq!(with(|s| s.incompat = 1), (false, false));
 }
+
+#[test]
+fn a_generation_that_no_other_can_follow_is_refused() {
+    let good = specimen(3000, Payload::Reference);
+    let superblock = Superblock::parse(&good).unwrap();
+    let brick = Brick::open(MemStorage::from(good.clone())).unwrap();
+    for (generation, opens) in [(i64::MAX as u64, true), (1 << 63, false), (u64::MAX, false)] {
+        let mut bytes = good.clone();
+        forge(&mut bytes, &superblock, Record { generation, ..brick.record().clone() });
+        assert_eq!(ask_everything(&bytes), opens, "{generation}");
+    }
+}

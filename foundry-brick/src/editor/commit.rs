@@ -15,8 +15,8 @@ use crate::error::Error;
 use crate::geometry::{NODE_CELLS, TILE_SHIFT};
 use crate::hash::{self, checksum};
 use crate::layout::{
-    CHANGED_LEVELS, ENTRY_HASHED, ENTRY_ZERO, Entry, Node, Pointer, RECORD_LEN, Record, Superblock,
-    WRITER_HEADER_LEN, WRITER_MAGIC,
+    CHANGED_LEVELS, ENTRY_HASHED, ENTRY_ZERO, Entry, MAX_GENERATION, Node, Pointer, RECORD_LEN,
+    Record, Superblock, WRITER_HEADER_LEN, WRITER_MAGIC,
 };
 use crate::meta::Writer;
 use crate::storage::Storage;
@@ -112,6 +112,9 @@ impl<S: Storage> Editor<S> {
                 changed_tiles,
                 appended_bytes: 0,
             });
+        }
+        if MAX_GENERATION < self.next {
+            return Err(Error::Usage("no generation can follow this one"));
         }
         let superblock = self.superblock(at_ns);
         self.write_writers()?;

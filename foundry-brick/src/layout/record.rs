@@ -92,6 +92,9 @@ pub const WRITER_HEADER: &[Field] =
 /// Its length.
 pub const WRITER_HEADER_LEN: usize = total(WRITER_HEADER);
 
+/// The highest number a generation may have: nobody commits so often, and a next one can be counted.
+pub const MAX_GENERATION: u64 = i64::MAX as u64;
+
 /// Written once, when the first generation is committed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Superblock {
@@ -385,7 +388,7 @@ impl Record {
     /// What a checksum cannot say: that the numbers fit each other.
     fn judge(self, at: u64, superblock: &Superblock) -> Result<Self, Error> {
         let fits = self.epoch == superblock.epoch
-            && 0 < self.generation
+            && (1..=MAX_GENERATION).contains(&self.generation)
             && u64::from(superblock.data_start) <= self.segment_start
             && self.segment_start <= self.record_offset
             && self.record_offset <= geometry::MAX_SIZE
@@ -394,7 +397,7 @@ impl Record {
             && self.height == geometry::height(self.size)
             && self.previous_offset < self.segment_start
             && self.previous_generation < self.generation
-            && self.head_len + RECORD_LEN as u64 <= u64::from(superblock.slot_len);
+            && self.head_len <= u64::from(superblock.slot_len).saturating_sub(RECORD_LEN as u64);
         if fits { Ok(self) } else { Err(corrupt("root record contradicts itself", at)) }
     }
 }
