@@ -5,11 +5,13 @@
 //! Keeps: what is written reads back to the same bytes; what is read is judged first: no panic, no
 //! allocation beyond what the input's length justifies, nothing in it is ever executed.
 
+mod blueprint;
 mod palette;
 mod png;
 mod rts_png;
 mod v2br;
 
+pub use blueprint::Blueprint;
 pub use palette::Palette;
 pub use png::{Picture, picture_level, png};
 pub use rts_png::{Rts, read_rts_png, rts_png};

@@ -80,6 +80,14 @@ pub struct Watch {
     /// Show no map
     #[arg(long)]
     pub no_listen: bool,
+
+    /// Keep the tiles of a Geometry OS map (its systems/builder directory) true, too
+    #[arg(long = "geometry-os", value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub geometry_os: Option<PathBuf>,
+
+    /// Where Geometry OS's map is told of new tiles [default: 127.0.0.1:8765]
+    #[arg(long, value_name = "ADDRESS:PORT", requires = "geometry_os")]
+    pub geometry_os_listen: Option<std::net::SocketAddr>,
 }
 
 impl Cli {
@@ -94,6 +102,8 @@ impl Cli {
             record: self.watch.record.clone(),
             listen: self.watch.listen,
             no_listen: self.watch.no_listen.then_some(true),
+            geometry_os: self.watch.geometry_os.clone(),
+            geometry_os_listen: self.watch.geometry_os_listen,
         }
     }
 }

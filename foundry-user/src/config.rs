@@ -59,6 +59,8 @@ pub struct WatchConfig {
     pub record: Option<PathBuf>,
     /// Where the map listens.
     pub listen: Listen,
+    /// The `systems/builder` directory of a Geometry OS, and where its map is told of new tiles.
+    pub geometry_os: Option<(PathBuf, SocketAddr)>,
 }
 
 /// Where the map listens.
@@ -96,10 +98,29 @@ pub struct Wishes {
     /// Show no map.
     #[serde(rename = "no-listen")]
     pub no_listen: Option<bool>,
+    /// The `systems/builder` directory of a Geometry OS.
+    #[serde(rename = "geometry-os")]
+    pub geometry_os: Option<PathBuf>,
+    /// Where its map is told of new tiles.
+    #[serde(rename = "geometry-os-listen")]
+    pub geometry_os_listen: Option<SocketAddr>,
 }
 
 /// The keys of the configuration file: the names of the flags.
-const KEYS: [&str; 7] = ["watch", "store", "backend", "payload", "record", "listen", "no-listen"];
+const KEYS: [&str; 9] = [
+    "watch",
+    "store",
+    "backend",
+    "payload",
+    "record",
+    "listen",
+    "no-listen",
+    "geometry-os",
+    "geometry-os-listen",
+];
+
+/// Where Geometry OS's own map server tells browsers of new tiles.
+const GEOMETRY_OS_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8765);
 
 impl Wishes {
     /// Reads a configuration file. Relative paths in it count from where it lies.
@@ -123,7 +144,8 @@ impl Wishes {
             return Err(format!("unknown key `{unknown}`; {hint}"));
         }
         let mut wishes: Self = toml::from_str(text).map_err(|e| one_line(&e))?;
-        for path in wishes.watch.iter_mut().chain(&mut wishes.store).chain(&mut wishes.record) {
+        let single = [&mut wishes.store, &mut wishes.record, &mut wishes.geometry_os];
+        for path in wishes.watch.iter_mut().chain(single.into_iter().flatten()) {
             *path = base.join(&path);
         }
         Ok(wishes)
@@ -141,6 +163,8 @@ impl Wishes {
             // Each of the two takes back what the other said in the file.
             listen: self.listen.or(other.listen.filter(|_| self.no_listen.is_none())),
             no_listen: self.no_listen.or(other.no_listen.filter(|_| self.listen.is_none())),
+            geometry_os: self.geometry_os.or(other.geometry_os),
+            geometry_os_listen: self.geometry_os_listen.or(other.geometry_os_listen),
         }
     }
 
@@ -173,6 +197,9 @@ impl Wishes {
                 (_, Some(address)) => Listen::At(address),
                 (_, None) => Listen::Usual,
             },
+            geometry_os: self
+                .geometry_os
+                .map(|dir| (dir, self.geometry_os_listen.unwrap_or(GEOMETRY_OS_LISTEN))),
         })
     }
 }
@@ -250,7 +277,8 @@ mod tests {
     fn every_key_is_read_and_relative_paths_count_from_the_file() {
         let text = "watch = ['/opt', 'here']\nstore = 's'\nbackend = 'fentry'\n\
                     payload = 'embedded'\nrecord = '/r.log'\n\
-                    listen = '127.0.0.1:80'\nno-listen = false\n";
+                    listen = '127.0.0.1:80'\nno-listen = false\n\
+                    geometry-os = 'b'\ngeometry-os-listen = '127.0.0.1:81'\n";
         let wishes = Wishes::parse(text, Path::new("/etc/foundry")).unwrap();
         assert_eq!(
             wishes,
@@ -262,6 +290,8 @@ mod tests {
                 record: Some("/r.log".into()),
                 listen: Some(([127, 0, 0, 1], 80).into()),
                 no_listen: Some(false),
+                geometry_os: Some("/etc/foundry/b".into()),
+                geometry_os_listen: Some(([127, 0, 0, 1], 81).into()),
             }
         );
         for key in KEYS {

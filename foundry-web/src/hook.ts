@@ -17,6 +17,8 @@ function makeHook(app: App) {
     camera: () => ({ ...app.camera }),
     setCamera: (x: number, y: number, scale: number) => {
       app.camera = { x, y, scale };
+      // Not settled before it has been drawn from here.
+      app.stats.wanted = 0;
       app.touch();
     },
     settled: () => app.stats.wanted > 0 && app.stats.ready === app.stats.wanted && app.tiles.pending() === 0,

@@ -126,3 +126,24 @@ fn pictures_fit_the_side_and_palettes_differ() {
     let said = run(&[&"export", &brick, &"--format", &"v2br", &"-o", &out]).coded(1);
     assert!(said.err.contains("when it was folded"), "{}", said.err);
 }
+
+#[test]
+fn tiles_of_geometry_os_unfold_to_their_payloads() {
+    let scratch = Scratch::new();
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/geometry_os");
+    let back = scratch.file("back");
+    for name in ["text_o4", "trail_o4", "ascii_o3"] {
+        let brick = data.join(format!("v2br/{name}.brick"));
+        run(&[&"unfold", &brick, &"-o", &back]).ok();
+        let raw = fs::read(data.join(format!("v2br/{name}.raw"))).unwrap();
+        assert_eq!(fs::read(&back).unwrap(), raw, "{name}");
+    }
+    // This one is of another version: four bytes a pixel, and a hash of its own to agree with.
+    run(&[&"unfold", &data.join("rts/hello_morph.rts.png"), &"-o", &back]).ok();
+    assert_eq!(fs::metadata(&back).unwrap().len(), 11_980);
+    fs::remove_file(&back).unwrap();
+    for name in ["hello_world", "geometric_counter"] {
+        run(&[&"unfold", &data.join(format!("not_v2br/{name}.brick")), &"-o", &back]).coded(4);
+        assert!(!back.exists(), "{name}");
+    }
+}

@@ -66,7 +66,7 @@ fn draw(colours: &[[u8; 4]]) -> Result<Vec<u8>, Error> {
         let at = 4 * (y as usize * width as usize + x as usize);
         raster[at..at + 4].copy_from_slice(colour);
     }
-    encode(width, height, &raster, None)
+    encode(width, height, &raster, &[])
 }
 
 /// Width and height of the places of the first `n` indices.
@@ -88,20 +88,20 @@ fn extent(order: u32, n: u64) -> (u32, u32) {
     (width, height)
 }
 
-/// Encodes RGBA pixels, with at most one text chunk.
+/// Encodes RGBA pixels, with text chunks.
 pub(super) fn encode(
     width: u32,
     height: u32,
     raster: &[u8],
-    text: Option<(&str, String)>,
+    texts: &[(&str, String)],
 ) -> Result<Vec<u8>, Error> {
     let fail = |err: png::EncodingError| Error::Png(err.to_string());
     let mut out = Vec::new();
     let mut encoder = png::Encoder::new(&mut out, width, height);
     encoder.set_color(png::ColorType::Rgba);
     encoder.set_depth(png::BitDepth::Eight);
-    if let Some((keyword, text)) = text {
-        encoder.add_text_chunk(keyword.to_owned(), text).map_err(fail)?;
+    for (keyword, text) in texts {
+        encoder.add_text_chunk((*keyword).to_owned(), text.clone()).map_err(fail)?;
     }
     let mut writer = encoder.write_header().map_err(fail)?;
     writer.write_image_data(raster).map_err(fail)?;

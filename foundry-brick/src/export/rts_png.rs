@@ -3,8 +3,10 @@
 //!
 //! Readers of this format execute code that they find under certain keys of that chunk, or, where
 //! there is no such chunk, in the alpha bytes of the first row. So the chunk is always written,
-//! and nothing in it comes from the payload but its length and its hash.
+//! and nothing in it comes from the payload but its length and its hash. Names of sections stand in
+//! the chunk of the blueprint, which nobody executes.
 
+use super::blueprint::{self, Blueprint};
 use super::{MAX_PAYLOAD, TOO_LARGE, hex, sha256};
 use crate::curve;
 use crate::error::Error;
@@ -26,11 +28,12 @@ pub struct Rts {
     pub hash_matches: Option<bool>,
 }
 
-/// Writes `payload` as a PixelRTS version 2 picture of the newer dialect.
+/// Writes `payload` as a PixelRTS version 2 picture of the newer dialect, with a chunk that names
+/// its parts where there is a blueprint.
 ///
 /// # Errors
 /// Where it is too large for one picture.
-pub fn rts_png(payload: &[u8]) -> Result<Vec<u8>, Error> {
+pub fn rts_png(payload: &[u8], blueprint: Option<&Blueprint<'_>>) -> Result<Vec<u8>, Error> {
     if MAX_PAYLOAD < payload.len() {
         return Err(TOO_LARGE);
     }
@@ -50,7 +53,9 @@ pub fn rts_png(payload: &[u8]) -> Result<Vec<u8>, Error> {
          \"hashes\":{{\"main\":\"{hash}\"}},\"encoding_mode\":\"RGBA-dense\",\
          \"data_hash\":\"{hash}\",\"data_size\":{size}}}"
     );
-    super::png::encode(side, side, &raster, Some((KEYWORD, metadata)))
+    let mut texts = vec![(KEYWORD, metadata)];
+    texts.extend(blueprint.map(|plan| (blueprint::KEYWORD, plan.text(order, payload))));
+    super::png::encode(side, side, &raster, &texts)
 }
 
 /// The order of the picture for `len` bytes, as the format's own writer chooses it.

@@ -99,7 +99,7 @@ fn pixel_rts_files_of_the_other_project_read_as_their_hash_says() {
 fn pixel_rts_reads_back_and_names_nothing_executable() {
     for len in [0, 1, 4, 63, 64, 65, 1025, 70_001] {
         let payload = sample(len);
-        let written = rts_png(&payload).unwrap();
+        let written = rts_png(&payload, None).unwrap();
         let read = read_rts_png(&written).unwrap();
         assert_eq!((&read.payload, read.hash_matches), (&payload, Some(true)), "{len}");
         let metadata = read.metadata.unwrap();
@@ -114,7 +114,7 @@ fn pixel_rts_reads_back_and_names_nothing_executable() {
 
 #[test]
 fn damaged_pictures_are_errors() {
-    let good = rts_png(&sample(500)).unwrap();
+    let good = rts_png(&sample(500), None).unwrap();
     for len in 0..good.len() - 12 {
         assert!(read_rts_png(&good[..len]).is_err(), "cut at {len}");
     }
@@ -154,4 +154,52 @@ fn ramps_grow_in_lightness() {
         |[r, g, b, _]: [u8; 4]| 2126 * u32::from(r) + 7152 * u32::from(g) + 722 * u32::from(b);
     let ramp: Vec<u32> = (0..=255).map(|n| light(Palette::Magnitude.of_byte(n))).collect();
     assert!(ramp.windows(2).all(|pair| pair[0] <= pair[1]));
+}
+
+/// The text chunk of a picture.
+fn chunk(picture: &[u8], keyword: &str) -> Option<String> {
+    let reader = ::png::Decoder::new(std::io::Cursor::new(picture)).read_info().unwrap();
+    let texts = &reader.info().uncompressed_latin1_text;
+    texts.iter().find(|text| text.keyword == keyword).map(|text| text.text.clone())
+}
+
+#[test]
+fn a_blueprint_names_the_parts_and_leaves_the_bytes_alone() {
+    let payload = sample(5000);
+    let region = |name: &str, kind: &str, start, end| crate::Region {
+        name: name.to_owned(),
+        kind: kind.to_owned(),
+        start,
+        end,
+        address: Some(start),
+    };
+    let regions = [
+        region(".text", "section", 64, 4001),
+        region("\u{1f984}\"inference_stub\":1", "section", 4001, 4500),
+        region("main", "function", 64, 100),
+        region("beyond", "section", 4000, 5001),
+    ];
+    let blueprint = Blueprint { name: "caf\u{e9}", executable: true, regions: &regions };
+    let picture = rts_png(&payload, Some(&blueprint)).unwrap();
+    assert_eq!(read_rts_png(&picture).unwrap().payload, payload);
+    let text = chunk(&picture, "PixelRTS-Blueprint").unwrap();
+    assert!(text.is_ascii());
+    let json: serde_json::Value =
+        serde_json::from_str(text.strip_prefix("PixelRTS-Blueprint").unwrap()).unwrap();
+    assert_eq!(json["system_name"], "caf\u{e9}");
+    let parts = json["components"].as_array().unwrap();
+    assert_eq!(parts.len(), 2, "{text}");
+    let first = &parts[0];
+    assert_eq!((first["id"].as_str(), first["type"].as_str()), (Some(".text"), Some("executable")));
+    // Byte 64 is the first of pixel 16, byte 4000 the first of pixel 1000; the side is 64.
+    let range = &first["hilbert_range"];
+    assert_eq!(
+        (range["start_index"].as_u64(), range["end_index"].as_u64()),
+        (Some(16), Some(1001))
+    );
+    let (x, y) = crate::curve::d2xy(6, 16);
+    assert_eq!(range["pixel_start"], serde_json::json!([x, y]));
+    assert_eq!(parts[1]["id"], regions[1].name.as_str());
+    let metadata = chunk(&picture, "PixelRTS").unwrap();
+    assert!(!metadata.contains("inference_stub") && !metadata.contains(".text"), "{metadata}");
 }

@@ -111,7 +111,7 @@ fn word(header: &[u8; V2BR_HEADER_LEN], at: usize) -> u32 {
 /// Shannon entropy in bits per byte.
 #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
 #[expect(clippy::cast_possible_truncation, reason = "the field is an f32")]
-fn entropy(bytes: &[u8]) -> f32 {
+pub(super) fn entropy(bytes: &[u8]) -> f32 {
     let mut counts = [0_u64; 256];
     bytes.iter().for_each(|byte| counts[usize::from(*byte)] += 1);
     let total = bytes.len() as f64;

@@ -11,7 +11,9 @@ use super::temporary::{Temporary, refuse_sources};
 use super::text;
 use crate::args::{Export, ExportFormat};
 use crate::error::{CommandError, Exit};
-use foundry_brick::export::{MAX_PAYLOAD, Picture, picture_level, png, rts_png, v2br_v1};
+use foundry_brick::export::{
+    Blueprint, MAX_PAYLOAD, Picture, picture_level, png, rts_png, v2br_v1,
+};
 use foundry_brick::geometry::LEAF_LEVEL;
 use std::fs;
 
@@ -28,7 +30,15 @@ pub(super) fn run(args: &Export, store: &Store) -> Result<Exit, CommandError> {
             let payload = payload::whole(&file, MAX_PAYLOAD)?;
             v2br_v1(&payload, file.brick.meta().mode & EXECUTE != 0)
         }
-        ExportFormat::RtsPng => rts_png(&payload::whole(&file, MAX_PAYLOAD)?),
+        ExportFormat::RtsPng => {
+            let payload = payload::whole(&file, MAX_PAYLOAD)?;
+            let failed = |e| CommandError::brick(&file.path, e);
+            let regions = file.brick.regions().map_err(failed)?;
+            let meta = file.brick.meta();
+            let name = String::from_utf8_lossy(&meta.path);
+            let executable = meta.mode & EXECUTE != 0;
+            rts_png(&payload, Some(&Blueprint { name: &name, executable, regions: &regions }))
+        }
         ExportFormat::Png => picture(args, &file)?,
     };
     let bytes = bytes.map_err(|e| CommandError::brick(&file.path, e))?;

@@ -13,6 +13,7 @@ use super::text;
 use crate::args::Unfold;
 use crate::error::{CommandError, Exit};
 use foundry_brick::Kind;
+use foundry_brick::export::{read_rts_png, read_v2br_v1};
 use foundry_brick::geometry::TILE_BYTES;
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
@@ -20,6 +21,9 @@ use std::path::Path;
 
 /// Runs the command.
 pub(super) fn run(args: &Unfold, store: &Store) -> Result<Exit, CommandError> {
+    if let Some(payload) = foreign(&args.brick)? {
+        return write_foreign(&payload, args);
+    }
     let file = BrickFile::open(&args.brick, store)?;
     let meta = file.brick.meta();
     if meta.kind != Kind::File {
@@ -31,6 +35,44 @@ pub(super) fn run(args: &Unfold, store: &Store) -> Result<Exit, CommandError> {
     write(&file, temporary.path())?;
     temporary.keep(&args.output)?;
     say(&format!("{}: {}", args.output.display(), text::bytes(meta.size)));
+    Ok(Exit::Done)
+}
+
+/// The payload of a tile of Geometry OS: a PixelRTS picture, or a brick of version 1.
+/// `None` for anything else.
+fn foreign(path: &Path) -> Result<Option<Vec<u8>>, CommandError> {
+    // Only a tile's own names: an artifact that is a picture is unfolded from its brick.
+    let named =
+        path.extension().is_some_and(|extension| extension == "png" || extension == "brick");
+    let Ok(file) = File::open(path) else { return Ok(None) };
+    let mut head = [0; 8];
+    if !named || file.read_exact_at(&mut head, 0).is_err() {
+        return Ok(None);
+    }
+    let picture = head == *b"\x89PNG\r\n\x1a\n" && path.to_string_lossy().ends_with(".rts.png");
+    let first = head == *b"V2BR\x01\0\0\0";
+    if !picture && !first {
+        return Ok(None);
+    }
+    let bytes = fs::read(path).map_err(|e| CommandError::io("read", path, e))?;
+    let failed = |e| CommandError::brick(path, e);
+    if first {
+        return Ok(Some(read_v2br_v1(&bytes).map_err(failed)?.payload));
+    }
+    let read = read_rts_png(&bytes).map_err(failed)?;
+    if read.hash_matches == Some(false) {
+        let what = "does not hold the bytes that its own metadata names".to_owned();
+        return Err(CommandError::Invalid { path: path.to_owned(), what });
+    }
+    Ok(Some(read.payload))
+}
+
+fn write_foreign(payload: &[u8], args: &Unfold) -> Result<Exit, CommandError> {
+    refuse_sources(&args.output, &[&args.brick])?;
+    let temporary = Temporary::beside(&args.output)?;
+    fs::write(temporary.path(), payload).map_err(|e| CommandError::io("write", &args.output, e))?;
+    temporary.keep(&args.output)?;
+    say(&format!("{}: {}", args.output.display(), text::bytes(payload.len() as u64)));
     Ok(Exit::Done)
 }
 

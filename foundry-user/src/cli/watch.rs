@@ -28,11 +28,15 @@ pub(super) fn run(config: &WatchConfig) -> Result<Exit, CommandError> {
         .spawn(move || show(progress, updates))
         .map_err(|e| CommandError::io("start", "the view", e))?;
     let map = map::start(config, listeners.updates.subscribe())?;
+    let bridge = map::bridge(config, listeners.updates.subscribe())?;
     let outcome = daemon::run(config, listeners);
     // The daemon has dropped its ends, so the view and the map come to their own.
     drop(showing.join());
     if let Some(map) = map {
         map.stop();
+    }
+    if let Some(bridge) = bridge {
+        bridge.stop();
     }
     let summary = outcome.map_err(fatal)?;
     let number = |name: &str| summary.report.numbers.get(name).copied().unwrap_or(0);

@@ -53,6 +53,7 @@ impl Stage {
             payload: Payload::Reference,
             record: self.record.then(|| self.log()),
             listen: crate::config::Listen::Off,
+            geometry_os: None,
         };
         let listeners = Listeners::default();
         let (stop, mut progress) = (Arc::clone(&listeners.stop), listeners.progress.subscribe());

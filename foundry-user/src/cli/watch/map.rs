@@ -7,6 +7,7 @@ use super::super::output::say;
 use crate::config::{DEFAULT_LISTEN, Listen, WatchConfig};
 use crate::error::{CommandError, Exit};
 use crate::pipeline::effect::Update;
+use crate::sinks::geometry_os::{self, Bridge, BridgeConfig};
 use crate::sinks::map_server::{self, MapConfig, MapServer};
 use crate::store::brick_path;
 use std::os::unix::ffi::OsStrExt;
@@ -29,7 +30,7 @@ pub(super) fn start(
     let store = config.store.clone();
     let map = MapConfig {
         listen,
-        roots: config.roots.iter().map(|root| root.as_os_str().as_bytes().to_vec()).collect(),
+        roots: roots(config),
         store: config.store.clone(),
         saved: config.store.join("map.layout"),
         brick_path: Arc::new(move |name: &[u8]| brick_path(&store, name)),
@@ -45,4 +46,30 @@ pub(super) fn start(
         }
         Err(error) => Err(CommandError::Ended { exit: Exit::NotAllowed, why: error.to_string() }),
     }
+}
+
+fn roots(config: &WatchConfig) -> Vec<Vec<u8>> {
+    config.roots.iter().map(|root| root.as_os_str().as_bytes().to_vec()).collect()
+}
+
+/// Starts the bridge to Geometry OS, where one was asked for.
+///
+/// # Errors
+/// Where its directory cannot be written, or it cannot listen.
+pub(super) fn bridge(
+    config: &WatchConfig,
+    updates: broadcast::Receiver<Arc<Update>>,
+) -> Result<Option<Bridge>, CommandError> {
+    let Some((dir, listen)) = config.geometry_os.clone() else { return Ok(None) };
+    let store = config.store.clone();
+    let settings = BridgeConfig {
+        dir,
+        roots: roots(config),
+        listen,
+        brick_path: Arc::new(move |name: &[u8]| brick_path(&store, name)),
+    };
+    let ended = |why: String| CommandError::Ended { exit: Exit::NotAllowed, why };
+    let bridge = geometry_os::start(settings, updates).map_err(|error| ended(error.to_string()))?;
+    say(&format!("geometry os: tiles go to {}", bridge.dir().display()));
+    Ok(Some(bridge))
 }

@@ -1,0 +1,1 @@
+import"./index-BLFaHJ-z.js";import"./init-NUWftIK1.js";

@@ -1,1 +1,0 @@
-import"./index-BaVk9--j.js";import"./init-yt0AjDmU.js";
