@@ -131,12 +131,29 @@ pub enum Command {
     Replay(Replay),
     /// Write a brick as an image, or for Geometry OS
     Export(Export),
+    /// Write the map and the bricks as plain files, for any web server
+    Publish(Publish),
     /// Say what this kernel and these privileges allow, and which backend would run
     Doctor(Doctor),
     /// Print a shell's completion script
     Completions(Completions),
     /// Print the manual page (roff)
     Man(Man),
+}
+
+/// `publish`
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  sudo foundry-user publish --out site
+  python3 -m http.server --directory site --bind 127.0.0.1 8000
+
+It needs no daemon, neither now nor later. It holds the bytes of the files that
+are on the map.")]
+pub struct Publish {
+    /// The directory to write: one that is not there, is empty, or was made by this
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub out: PathBuf,
 }
 
 /// `sync`

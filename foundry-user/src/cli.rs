@@ -16,6 +16,7 @@ mod live;
 mod mapped;
 mod output;
 mod payload;
+mod publish;
 mod regions;
 mod replay;
 mod shell;
@@ -71,6 +72,7 @@ fn dispatch(cli: Cli) -> Result<Exit, CommandError> {
         Command::Verify(args) => verify::run(&args, &store),
         Command::Replay(args) => replay::run(&args, &store),
         Command::Export(args) => export::run(&args, &store),
+        Command::Publish(args) => publish::run(&args, &store),
         Command::Doctor(args) => doctor::run(&args),
         Command::Completions(args) => shell::completions(&args),
         Command::Man(args) => shell::man(&args),

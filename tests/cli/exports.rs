@@ -130,7 +130,7 @@ fn pictures_fit_the_side_and_palettes_differ() {
 #[test]
 fn tiles_of_geometry_os_unfold_to_their_payloads() {
     let scratch = Scratch::new();
-    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/geometry_os");
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data/geometry_os");
     let back = scratch.file("back");
     for name in ["text_o4", "trail_o4", "ascii_o3"] {
         let brick = data.join(format!("v2br/{name}.brick"));

@@ -17,6 +17,7 @@ mod http;
 mod layout;
 mod live;
 mod metrics;
+mod publish;
 mod reply;
 mod search;
 mod socket;
@@ -28,12 +29,14 @@ mod worker;
 mod world;
 
 pub use bricks::BrickPath;
+pub use publish::{PublishConfig, PublishError, Published, publish};
 
 use crate::pipeline::effect::Update;
 use layout::Layout;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use tokio::sync::{Semaphore, broadcast, watch};
 use world::World;
@@ -158,7 +161,7 @@ pub async fn start(
     let listener = tokio::net::TcpListener::bind(config.listen).await.map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
     config.listen = address;
-    let key = make_key().map_err(MapError::Key)?;
+    let key = keep_key(&config.saved.with_file_name("map.key")).map_err(MapError::Key)?;
     let saved = std::fs::read(&config.saved).ok();
     let layout = saved.and_then(|bytes| Layout::restore(&bytes).ok()).unwrap_or_else(Layout::new);
     let epoch = u64::try_from(crate::clock::wall().0 / 1000).unwrap_or(1);
@@ -210,6 +213,26 @@ pub fn start_apart(
     let mut server = runtime.block_on(start(config, updates))?;
     server.runtime = Some(runtime);
     Ok(server)
+}
+
+/// The key of the run before, so that a page that is open finds the daemon again; a fresh one where
+/// there is none that only we can read.
+fn keep_key(path: &Path) -> std::io::Result<String> {
+    let is_key = |text: &str| text.len() == 48 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    let kept = std::fs::symlink_metadata(path).ok().filter(|meta| {
+        let own = meta.uid() == rustix::process::geteuid().as_raw();
+        meta.is_file() && own && meta.mode() & 0o077 == 0
+    });
+    let known = kept.and_then(|_| std::fs::read_to_string(path).ok());
+    if let Some(key) = known.filter(|text| is_key(text)) {
+        return Ok(key);
+    }
+    let key = make_key()?;
+    // Where it cannot be kept, it is as good as ever until the daemon ends.
+    drop(std::fs::remove_file(path));
+    let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    drop(file.and_then(|mut file| file.write_all(key.as_bytes())));
+    Ok(key)
 }
 
 /// 24 random bytes as hex.

@@ -70,6 +70,7 @@ pub(super) fn bridge(
     };
     let ended = |why: String| CommandError::Ended { exit: Exit::NotAllowed, why };
     let bridge = geometry_os::start(settings, updates).map_err(|error| ended(error.to_string()))?;
-    say(&format!("geometry os: tiles go to {}", bridge.dir().display()));
+    let (dir, address) = (bridge.dir().display(), bridge.address());
+    say(&format!("geometry os: tiles go to {dir}, news of them to ws://{address}"));
     Ok(Some(bridge))
 }

@@ -21,6 +21,17 @@ fn kind(path: &str) -> &'static str {
     }
 }
 
+/// Every file of the page: its path and its content.
+pub(super) fn files() -> Vec<(&'static str, &'static [u8])> {
+    let mut dirs = vec![&DIST];
+    let mut found = vec![];
+    while let Some(dir) = dirs.pop() {
+        dirs.extend(dir.dirs());
+        found.extend(dir.files().filter_map(|file| Some((file.path().to_str()?, file.contents()))));
+    }
+    found
+}
+
 /// The file at a path of the page, `/` being its first.
 pub(super) fn serve(headers: &HeaderMap, path: &str) -> Option<Response> {
     let path = if path == "/" { "index.html" } else { path.strip_prefix('/')? };

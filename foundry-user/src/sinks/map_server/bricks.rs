@@ -86,7 +86,14 @@ impl Bricks {
         artifact: &[u8],
         generation: Option<u64>,
     ) -> Result<Brick<ReadFile>, BrickError> {
-        let path = self.file(artifact);
+        Self::open_file(self.file(artifact), generation)
+    }
+
+    /// As [`Self::open`], of the container's own file.
+    pub(super) fn open_file(
+        path: PathBuf,
+        generation: Option<u64>,
+    ) -> Result<Brick<ReadFile>, BrickError> {
         let io = |source| BrickError::Io { path: path.clone(), source };
         let file = open_plain(&path).map_err(io)?;
         let len = file.metadata().map_err(io)?.len();

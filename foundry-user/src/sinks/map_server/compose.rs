@@ -7,7 +7,7 @@
 mod cells;
 mod spans;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use super::bricks::Bricks;
 use super::layout::{NodeId, Run};
@@ -122,6 +122,9 @@ impl Part {
     }
 }
 
+/// A hash of everything before it ends the body: whatever keeps tiles on their way may mix them up.
+const HASHED: u8 = 1 << 3;
+
 /// Cells as they are sent.
 #[derive(Debug, Default)]
 struct Painted {
@@ -133,10 +136,12 @@ struct Painted {
 
 fn encode(plan: &Plan, painted: &Painted, spans: &[spans::Span]) -> Vec<u8> {
     let empty = painted.cells.is_empty();
-    let mut out = Vec::with_capacity(32 + painted.cells.len() + 12 * spans.len());
+    let mut out = Vec::with_capacity(64 + painted.cells.len() + 12 * spans.len());
     out.extend_from_slice(b"FTIL");
-    let flags =
-        u8::from(empty) | (u8::from(painted.summary) << 1) | (u8::from(painted.differs) << 2);
+    let flags = u8::from(empty)
+        | (u8::from(painted.summary) << 1)
+        | (u8::from(painted.differs) << 2)
+        | HASHED;
     let level = u8::try_from(plan.place.level).unwrap_or(u8::MAX);
     out.extend_from_slice(&[1, level, painted.channels.max(1), flags]);
     out.extend_from_slice(&plan.place.index.to_le_bytes());
@@ -150,5 +155,7 @@ fn encode(plan: &Plan, painted: &Painted, spans: &[spans::Span]) -> Vec<u8> {
         out.extend_from_slice(&[span.class, span.writer, span.flags, 0]);
         out.extend_from_slice(&span.at.to_le_bytes());
     }
+    let hash = blake3::hash(&out);
+    out.extend_from_slice(hash.as_bytes());
     out
 }

@@ -17,6 +17,11 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
     img-src 'self' data: blob:; connect-src 'self'; worker-src 'self'; base-uri 'none'; \
     form-action 'none'; frame-ancestors 'none'";
 
+/// The policy as a page may state it itself: frames are a matter of headers alone.
+pub(super) fn page_policy() -> &'static str {
+    POLICY.split_once("; frame-ancestors").map_or(POLICY, |(policy, _)| policy)
+}
+
 pub(super) async fn guard(
     State(shared): State<Arc<Shared>>,
     request: Request,

@@ -189,13 +189,32 @@ async fn tile(
     } else {
         Metrics::add(&shared.metrics.tiles, 1);
         Metrics::add(&shared.metrics.tile_bytes, body.len() as u64);
-        reply::with(StatusCode::OK, "application/octet-stream", body)
+        packed(&shared, &headers, body).await
     };
     let cache = if lasts { "private, max-age=31536000, immutable" } else { "no-cache" };
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
     if let Ok(etag) = HeaderValue::from_str(&etag) {
         response.headers_mut().insert(header::ETAG, etag);
     }
+    response
+}
+
+/// A tile on its way: compressed where the way is longer than the machine.
+async fn packed(shared: &Shared, headers: &HeaderMap, body: Vec<u8>) -> Response {
+    const KIND: &str = "application/octet-stream";
+    // On loopback compressing takes longer than sending; `shared` knows where it listens.
+    if shared.listen.ip().is_loopback() || !reply::takes_gzip(headers) {
+        return reply::with(StatusCode::OK, KIND, body);
+    }
+    let small = blocking(move || reply::gzip(&body).ok_or(body)).await;
+    let mut response = match small {
+        Some(Ok(small)) => reply::with(StatusCode::OK, KIND, small),
+        Some(Err(body)) => return reply::with(StatusCode::OK, KIND, body),
+        None => return reply::problem(StatusCode::INTERNAL_SERVER_ERROR, "it failed"),
+    };
+    let fields = response.headers_mut();
+    fields.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    fields.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
     response
 }
 

@@ -109,6 +109,41 @@ pub(super) fn search(
     Hits { query: text_of_query.to_owned(), hits, complete }
 }
 
+/// Most regions of one artifact that are found in a folder of plain files.
+const MOST_REGIONS: usize = 500;
+
+/// Every name there is: what a search without a server looks through.
+pub(super) fn everything(world: &World, bricks: &Bricks) -> Vec<Hit> {
+    let mut hits = vec![];
+    for (id, node) in (0_u32..).map_while(|id| Some((id, world.layout.node(id)?))) {
+        if node.gone || id == super::layout::ROOT {
+            continue;
+        }
+        let index = node.runs.first().map_or(0, |run| run.start);
+        let raw = world.layout.path(id);
+        let path = text(&raw);
+        let hit = |kind: &'static str, words: String, start: u64, end: u64| Hit {
+            node: id,
+            path: path.clone(),
+            kind,
+            text: words,
+            start,
+            end,
+            index: index + start,
+        };
+        hits.push(hit(kind(node.kind), path.clone(), 0, node.size));
+        if world.summary(id).is_none() {
+            continue;
+        }
+        let mut regions =
+            bricks.open(&raw, None).ok().and_then(|b| b.regions().ok()).unwrap_or_default();
+        regions.sort_by_key(|region| std::cmp::Reverse(region.end - region.start));
+        let named = regions.into_iter().filter(|region| !region.name.is_empty());
+        hits.extend(named.take(MOST_REGIONS).map(|r| hit("symbol", r.name, r.start, r.end)));
+    }
+    hits
+}
+
 /// What names and hashes give, and the leaves to open for the rest, newest change first.
 fn in_memory(world: &RwLock<World>, query: &Query) -> (Vec<Hit>, Vec<Candidate>) {
     let world = world.read().unwrap_or_else(std::sync::PoisonError::into_inner);

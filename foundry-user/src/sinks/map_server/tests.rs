@@ -421,3 +421,19 @@ async fn places_outlive_the_server() {
     f.until_scanned().await;
     assert_eq!(chain(f.get(&query).await.text()), before);
 }
+
+#[test]
+fn the_key_outlives_the_daemon_but_not_other_eyes() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("map.key");
+    let key = keep_key(&path).unwrap();
+    assert_eq!(key.len(), 48);
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(keep_key(&path).unwrap(), key);
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let fresh = keep_key(&path).unwrap();
+    assert_ne!(fresh, key, "somebody else may have read it");
+    std::fs::write(&path, "short").unwrap();
+    assert_ne!(keep_key(&path).unwrap(), fresh);
+}

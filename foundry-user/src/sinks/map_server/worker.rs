@@ -110,6 +110,9 @@ impl Worker {
     /// Reads a brick where its generation is not the one that is known.
     fn read_anew(&self, id: NodeId, path: &[u8]) -> Change {
         let Ok(brick) = self.shared.bricks.open(path, None) else { return Change::default() };
+        if brick.meta().kind == foundry_brick::Kind::Directory {
+            return Change::default();
+        }
         let known = self.shared.world().summary(id).map(|summary| summary.generation);
         if known == Some(brick.generation()) {
             return Change::default();
@@ -196,6 +199,10 @@ impl Worker {
 
     fn committed(&self, path: &[u8], tiles: Option<&[u64]>, actor: Option<&Actor>) {
         let Ok(brick) = self.shared.bricks.open(path, None) else { return };
+        // A directory is where its files lie; its own brick says nothing that the map does not know.
+        if brick.meta().kind == foundry_brick::Kind::Directory {
+            return;
+        }
         let known = {
             let world = self.shared.world();
             let id = world.layout.find(path);

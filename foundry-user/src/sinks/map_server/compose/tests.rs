@@ -20,7 +20,12 @@ fn bytes(size: usize, seed: u32) -> Vec<u8> {
         .collect()
 }
 
-fn fold(path: &Path, content: &[u8], brick: &Path) {
+/// Where a test keeps the brick of a path.
+pub(in super::super) fn brick_of(root: &Path, path: &[u8]) -> std::path::PathBuf {
+    root.join(format!("{}.brick", &blake3::hash(path).to_hex()[..20]))
+}
+
+pub(in super::super) fn fold(path: &Path, content: &[u8], brick: &Path) {
     let stat = std::fs::metadata(path).unwrap();
     let mut meta = Meta {
         path: path.to_str().unwrap().as_bytes().to_vec(),
@@ -50,7 +55,7 @@ fn fixture(sizes: &[usize]) -> Fixture {
     let root = dir.path().to_path_buf();
     let brick_of = {
         let root = root.clone();
-        move |path: &[u8]| root.join(format!("{}.brick", &blake3::hash(path).to_hex()[..20]))
+        move |path: &[u8]| brick_of(&root, path)
     };
     let children = (0..sizes.len())
         .map(|i| Tree {
