@@ -3,6 +3,8 @@
 // Knows: addresses and fields. Must never know: what is shown.
 // Keeps: every failure becomes an ApiError with words for a person.
 
+import { Plain } from "./plain.ts";
+
 export class ApiError extends Error {
   override name = "ApiError";
   constructor(
@@ -140,24 +142,53 @@ async function json<T>(path: string, signal?: AbortSignal): Promise<T> {
   return (await (await get(path, signal)).json()) as T;
 }
 
+/** Where the page was opened from a folder of plain files. */
+let plain: Plain | null = null;
+
+async function world(): Promise<WorldInfo> {
+  const found = await json<WorldInfo>("api/v1/world");
+  if (found.live) plain = null;
+  else plain ??= new Plain({ json, raw: async (path) => (await get(path)).arrayBuffer() });
+  return found;
+}
+
+/** A file that a folder does not have says nothing; a server's 404 says why. */
+async function orNothing<T>(nothing: T, asked: Promise<T>): Promise<T> {
+  try {
+    return await asked;
+  } catch (error) {
+    if (plain && error instanceof ApiError && error.status === 404) return nothing;
+    throw error;
+  }
+}
+
+async function bytes(id: number, at: number, len: number, signal?: AbortSignal): Promise<Bytes> {
+  if (plain) return plain.bytes(id, at, len);
+  const response = await get(`api/v1/artifacts/${id}/bytes?at=${at}&len=${len}`, signal);
+  return {
+    bytes: new Uint8Array(await response.arrayBuffer()),
+    source: response.headers.get("Foundry-Source") ?? "artifact",
+    differs: response.headers.get("Foundry-Differs") === "true",
+  };
+}
+
+const NOWHERE: Chain = { index: 0, nodes: [], path: "", offset: null, region: null };
+/** Addresses in a folder have no parameters. */
+const asked = (path: string, parameters: string): string => (plain ? path : path + parameters);
+
 export const api = {
-  world: (): Promise<WorldInfo> => json("api/v1/world"),
-  nodes: (id: number, after?: number): Promise<Listing> => json(`api/v1/nodes/${id}${after === undefined ? "" : `?after=${after}`}`),
-  at: (index: number, signal?: AbortSignal): Promise<Chain> => json(`api/v1/at/${index}`, signal),
-  path: (path: string): Promise<Chain> => json(`api/v1/path?path=${encodeURIComponent(path)}`),
-  about: (id: number, signal?: AbortSignal): Promise<About | Chain> => json(`api/v1/artifacts/${id}/about`, signal),
-  regions: (id: number, limit = 2000): Promise<{ regions: Region[]; total: number }> => json(`api/v1/artifacts/${id}/regions?limit=${limit}`),
-  writers: (id: number, signal?: AbortSignal): Promise<{ writers: WriterRange[] }> => json(`api/v1/artifacts/${id}/writers`, signal),
+  /** Whether there is a server that answers, or only files. */
+  isPlain: (): boolean => plain !== null,
+  world,
+  nodes: (id: number, after?: number): Promise<Listing> => (plain ? plain.list(id) : json(`api/v1/nodes/${id}${after === undefined ? "" : `?after=${after}`}`)),
+  at: (index: number, signal?: AbortSignal): Promise<Chain> => (plain ? plain.at(index) : json(`api/v1/at/${index}`, signal)),
+  path: (path: string): Promise<Chain> => (plain ? plain.path(path) : json(`api/v1/path?path=${encodeURIComponent(path)}`)),
+  about: (id: number, signal?: AbortSignal): Promise<About | Chain> => orNothing<About | Chain>(NOWHERE, json(`api/v1/artifacts/${id}/about`, signal)),
+  regions: (id: number, limit = 2000): Promise<{ regions: Region[]; total: number }> => orNothing({ regions: [], total: 0 }, json(asked(`api/v1/artifacts/${id}/regions`, `?limit=${limit}`))),
+  writers: (id: number, signal?: AbortSignal): Promise<{ writers: WriterRange[] }> => orNothing({ writers: [] }, json(`api/v1/artifacts/${id}/writers`, signal)),
   diff: (id: number, from: number, to: number): Promise<{ ranges: [number, number][]; bytes: number }> => json(`api/v1/artifacts/${id}/diff?from=${from}&to=${to}`),
-  search: (q: string, signal?: AbortSignal): Promise<{ hits: Hit[]; complete: boolean }> => json(`api/v1/search?q=${encodeURIComponent(q)}`, signal),
-  bytes: async (id: number, at: number, len: number, signal?: AbortSignal): Promise<Bytes> => {
-    const response = await get(`api/v1/artifacts/${id}/bytes?at=${at}&len=${len}`, signal);
-    return {
-      bytes: new Uint8Array(await response.arrayBuffer()),
-      source: response.headers.get("Foundry-Source") ?? "artifact",
-      differs: response.headers.get("Foundry-Differs") === "true",
-    };
-  },
+  search: (q: string, signal?: AbortSignal): Promise<{ hits: Hit[]; complete: boolean }> => (plain ? plain.search(q) : json(`api/v1/search?q=${encodeURIComponent(q)}`, signal)),
+  bytes,
 };
 
 export function isAbout(value: About | Chain): value is About {

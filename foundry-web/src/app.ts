@@ -4,7 +4,7 @@
 // Keeps: a frame is drawn only when something changed; what fails is said.
 
 import { type Activity } from "./wire.ts";
-import { type WorldInfo, api } from "./api.ts";
+import { ApiError, type WorldInfo, api } from "./api.ts";
 import { fit } from "./camera.ts";
 import { LAYOUTS } from "./curve.ts";
 import { el, icon } from "./dom.ts";
@@ -64,7 +64,7 @@ export class App extends Explorer {
     };
     this.worker.onerror = (): void => this.messages.say("the part that fetches tiles failed; reload the page", "error", 0);
     this.tiles.onChange = this.nodes.onChange = (): void => this.touch();
-    this.tiles.onProblem = (why): void => this.messages.say(`a tile could not be had: ${why}; trying again`, "warn");
+    this.tiles.onProblem = (why, final): void => this.messages.say(final ? `a tile is not shown: ${why}` : `a tile could not be had: ${why}; trying again`, final ? "error" : "warn");
     this.nodes.onProblem = (why): void => this.messages.say(`a directory could not be had: ${why}`, "warn");
     new Input(this.stage, { pan: (dx, dy) => this.pan(dx, dy), zoom: (x, y, f, s) => this.zoom(x, y, f, s), fitRect: (a, b, c, d) => this.fitScreen(a, b, c, d), hover: (x, y) => this.hover(x, y), leave: () => this.leave(), pick: (x, y) => void this.pick(x, y), key: (k, s) => this.key(k, s) }, () => this.dpr);
     new ResizeObserver(() => this.resize()).observe(this.stage);
@@ -83,6 +83,7 @@ export class App extends Explorer {
     this.live.onMessage = (m): void => this.hear(m);
     this.live.onState = (s): void => {
       this.status.className = `live-state ${s}`;
+      if (s === "lost") void this.whyLost();
       this.status.textContent = s === "live" ? "live" : s === "lost" ? "connection lost, trying again" : s === "connecting" ? "connecting" : "";
     };
     const motion = window.matchMedia("(prefers-reduced-motion: reduce)");
@@ -92,6 +93,15 @@ export class App extends Explorer {
     };
     motion.addEventListener("change", calm);
     calm();
+  }
+
+  /** A daemon that went away comes back; one that has another key does not. */
+  protected async whyLost(): Promise<void> {
+    try {
+      await api.world();
+    } catch (error) {
+      if (error instanceof ApiError && error.status === 401) this.messages.say(error.message, "error", 0);
+    }
   }
 
   /** Asks what there is, and shows it. Tried again until it is there. */
@@ -110,7 +120,9 @@ export class App extends Explorer {
     const chain = this.nodes.root?.children_ ?? [];
     for (const child of chain) if (child.kind === "directory") await this.nodes.load(child.id);
     this.home = this.homeCamera();
+    const { generation } = this.state;
     if (this.state.path) await this.openPath(this.state.path, this.state.camera !== null);
+    if (generation !== null && this.selected) this.showGeneration(this.selected, generation);
     if (this.state.camera) this.camera = this.state.camera;
     else if (!this.state.path) this.camera = this.home;
     if (this.world?.live) this.live.start(this.world.epoch, this.world.seq);

@@ -92,13 +92,14 @@ export abstract class Explorer extends Scene {
   }
 
   protected select(node: Node | null, offset: number | null, open = true): void {
+    // What is shown as it was is what is chosen; anything else is shown as it is.
+    if (node !== this.selected) this.showGeneration(null, null);
     this.selected = node;
     this.offset = offset;
     this.state.path = node ? this.pathOf(node) : null;
     if (!node) {
       this.diffs = [];
       this.inspector.hide();
-      this.showGeneration(null, null);
     } else if (open || this.inspector.shown !== node) void this.inspector.show(node, offset);
     if (node && !node.regionsAsked && node.kind === "file") void this.nodes.loadRegions(node);
     this.noteUrl();
@@ -119,6 +120,7 @@ export abstract class Explorer extends Scene {
     const back = node && generation !== null ? `${node.id}:${generation}` : null;
     if (back === this.tiles.back) return;
     this.tiles.back = back;
+    this.inspector.generation = back === null ? null : generation;
     this.state.generation = generation;
     this.tiles.markAllStale();
     this.noteUrl();

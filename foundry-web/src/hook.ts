@@ -45,6 +45,15 @@ function makeHook(app: App) {
       gl.readPixels(0, 0, canvas.width, canvas.height, gl.RGBA, gl.UNSIGNED_BYTE, out);
       return { width: canvas.width, height: canvas.height, data: out };
     },
+    /** RGB of one device pixel, counted from the top left. */
+    pixelAt: (x: number, y: number) => {
+      const canvas = app.renderer.app.canvas;
+      const gl = canvas.getContext("webgl2");
+      const out = new Uint8Array(4);
+      gl?.readPixels(Math.floor(x), canvas.height - 1 - Math.floor(y), 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, out);
+      return `${out[0]},${out[1]},${out[2]}`;
+    },
+    palette: (id: string) => app.setPalette(id),
     smooth: (on: boolean) => {
       app.renderer.smooth = on;
       app.touch();

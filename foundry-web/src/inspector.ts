@@ -4,6 +4,7 @@
 // Keeps: names and facts are text; an answer to an older question is dropped; errors are shown.
 
 import { type About, ApiError, type Generation, type WriterRange, api, isAbout } from "./api.ts";
+import { readOpinion } from "./annotation.ts";
 import { el, fill, icon } from "./dom.ts";
 import { formatAge, formatBytes, formatHex, formatMode, hexRows, visibleName } from "./format.ts";
 import type { Node, NodeStore } from "./nodes.ts";
@@ -26,6 +27,8 @@ export class Inspector {
   private writers: WriterRange[] = [];
   private diff: [number, number][] = [];
   private diffAt = -1;
+  /** The earlier generation that is on the map, where one is. */
+  generation: number | null = null;
   private readonly head = el("header", { class: "inspector-head" });
   private readonly facts = el("div", { class: "facts" });
   private readonly hex = el("div", { class: "hex", tabindex: 0, role: "textbox", "aria-readonly": "true", "aria-multiline": "true", "aria-label": "Bytes" });
@@ -141,10 +144,21 @@ export class Inspector {
     const text = (v: unknown): string => (Array.isArray(v) ? v.join(", ") : typeof v === "number" && v > 0xffff ? `${v} (${formatHex(v)})` : String(v));
     fill(
       this.facts,
-      about.annotation !== null && el("div", { class: "opinion" }, el("div", { class: "section-title" }, "A model's opinion, not a fact"), el("p", {}, about.annotation)),
+      about.annotation !== null && this.opinion(about.annotation, about.blake3),
       about.problem !== undefined && el("p", { class: "problem", role: "alert" }, about.problem),
       entries.length > 0 && el("div", { class: "section-title" }, "Facts"),
       el("dl", {}, ...entries.flatMap(([k, v]) => [el("dt", {}, k.replaceAll("_", " ")), el("dd", {}, visibleName(text(v)))])),
+    );
+  }
+
+  private opinion(note: string, blake3: string | null): HTMLElement {
+    const { summary, lines, stale } = readOpinion(note, blake3);
+    return el(
+      "div",
+      { class: "opinion" },
+      el("div", { class: "section-title" }, "A model's opinion, not a fact", stale && el("span", { class: "badge warn" }, "of an earlier content")),
+      el("p", {}, visibleName(summary)),
+      el("dl", {}, ...lines.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, visibleName(value))])),
     );
   }
 
@@ -197,12 +211,15 @@ export class Inspector {
   private showPast(): void {
     const about = this.about;
     const node = this.node;
-    if (!about || !node || about.generations.length < 2) return fill(this.past);
+    // A folder of plain files has the last generation alone.
+    if (!about || !node || api.isPlain() || about.generations.length < 2) return fill(this.past);
     const all = [...about.generations].sort((a, b) => a.number - b.number);
     const label = el("output", { class: "past-label" });
-    const slider = el("input", { type: "range", min: 0, max: all.length - 1, value: all.length - 1, "aria-label": "Generation shown" });
+    const back = all.findIndex((g) => g.number === this.generation);
+    const first = back < 0 ? all.length - 1 : back;
+    const slider = el("input", { type: "range", min: 0, max: all.length - 1, value: first, "aria-label": "Generation shown" });
     const say = (g: Generation): void => fill(label, `generation ${g.number}`, el("span", { class: "faint" }, ` ${formatAge(Date.now() / 1000 - g.at_ns / 1e9)}, ${formatBytes(g.size)}`));
-    say(all[all.length - 1] as Generation);
+    say(all[first] as Generation);
     slider.addEventListener("input", () => {
       const i = Number(slider.value);
       const g = all[i] as Generation;

@@ -30,6 +30,8 @@ const INK: Record<Theme, { halo: string; plate: string; name: string; faint: str
 const SANS = 'Inter, system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif';
 const MONO = 'ui-monospace, "JetBrains Mono", "DejaVu Sans Mono", Menlo, Consolas, monospace';
 const PULSE_MS = 2200;
+/** Height of the bar at the top, in CSS pixels: nothing is written under it. */
+const BAR = 42;
 
 export interface Scene {
   camera: Camera;
@@ -231,7 +233,7 @@ export class Overlay {
   }
 
   private names(s: Scene, seen: Node[]): void {
-    const top = 30 * s.dpr;
+    const top = BAR * s.dpr;
     // Outer names first, larger first: they are what one steers by.
     const order = [...seen].sort((a, b) => this.extent(s, this.nodes.shapeOf(b)) - this.extent(s, this.nodes.shapeOf(a)));
     let written = 0;
@@ -246,7 +248,7 @@ export class Overlay {
       const bottom = Math.min(at.y + side, s.view.h);
       // The name stays in sight while any of its square is.
       const x = Math.max(at.x, 0) + 7 * s.dpr;
-      const y = Math.max(at.y, top) + 7 * s.dpr;
+      let y = Math.max(at.y, top) + 7 * s.dpr;
       const most = right - x - 7 * s.dpr;
       if (most < 34 * s.dpr || y + 16 * s.dpr > bottom || at.x > s.view.w || right < 0) continue;
       const size = directory ? Math.max(11, Math.min(19 - node.depth * 1.6, 9 + side / s.dpr / 60)) : Math.max(10.5, Math.min(13, 8 + side / s.dpr / 80));
@@ -254,7 +256,12 @@ export class Overlay {
       if (directory && node.children_?.length === 1 && node.children_[0]?.kind === "directory") continue;
       const name = directory ? `${this.nodes.chainName(node)}/` : visibleName(node.name);
       const small = directory ? null : formatBytes(node.size);
-      if (this.plate(s, x, y, name, small, size, most, directory && node.depth <= 2)) written++;
+      // What begins at the same corner as what holds it says so below it.
+      for (let line = 0; line < 4 && y + 16 * s.dpr <= bottom; line++, y += 25 * s.dpr) {
+        if (!this.plate(s, x, y, name, small, size, most, directory && node.depth <= 2)) continue;
+        written++;
+        break;
+      }
       if (node.regions && this.extent(s, this.nodes.shapeOf(node)) > 420 * s.dpr) written += this.regionNames(s, node);
     }
   }
@@ -269,7 +276,7 @@ export class Overlay {
       const at = toScreen(s.camera, s.view, square.x, square.y);
       const right = Math.min(at.x + side, s.view.w);
       const x = Math.max(at.x, 0) + 6 * s.dpr;
-      const y = Math.max(at.y, 30 * s.dpr) + 6 * s.dpr;
+      const y = Math.max(at.y, BAR * s.dpr) + 6 * s.dpr;
       if (y + 14 * s.dpr > at.y + side || right < 0 || at.x > s.view.w || y > s.view.h) continue;
       // Beside the name of what holds it, one line lower.
       for (const line of [0, 1, 2, 3]) {
@@ -436,10 +443,13 @@ export class Overlay {
     const x = s.view.w - side - 18 * s.dpr;
     const y = s.view.h - side - 18 * s.dpr;
     if (s.view.w < 700 * s.dpr) return;
-    g.strokeStyle = ink.faint;
+    g.strokeStyle = ink.halo;
+    g.lineWidth = 4 * s.dpr;
+    g.strokeRect(x, y, side, side);
+    g.strokeStyle = ink.name;
     g.lineWidth = 1.2 * s.dpr;
     g.strokeRect(x, y, side, side);
-    g.font = `500 ${10.5 * s.dpr}px ${MONO}`;
+    g.font = `500 ${9.5 * s.dpr}px ${SANS}`;
     g.textAlign = "center";
     g.textBaseline = "middle";
     const text = k >= 0 ? formatBytes(4 ** k) : "< 1 B";

@@ -76,6 +76,23 @@ export function byteClass(b: number): number {
   return 1;
 }
 
+/** The colour of a cell of four channels (entropy, zero, text, high) at `at`, as the shader mixes it. */
+export function shareColour(cells: Uint8Array, at: number, classes: readonly Rgb[]): Rgb {
+  const zero = cells[at + 1] as number;
+  const text = cells[at + 2] as number;
+  const high = cells[at + 3] as number;
+  const shares = [zero, Math.max(0, 255 - zero - text - high), text, high];
+  const most = shares.reduce((sum, s) => sum + s * s, 0) || 1;
+  const all = shares.reduce((sum, s) => sum + s, 0) || 1;
+  const out = [0, 0, 0];
+  shares.forEach((s, kind) => {
+    const weight = (0.3 * s) / all + (0.7 * s * s) / most;
+    const colour = classes[kind] as Rgb;
+    for (let c = 0; c < 3; c++) out[c] = (out[c] as number) + weight * (colour[c] as number) ** 2;
+  });
+  return [Math.sqrt(out[0] as number), Math.sqrt(out[1] as number), Math.sqrt(out[2] as number)];
+}
+
 /** A stable colour for the n-th writer: hues a golden angle apart. */
 export function writerColour(n: number, theme: Theme): Rgb {
   if (n === 0) return theme === "dark" ? [58, 68, 86] : [200, 207, 218];

@@ -8,7 +8,7 @@ import { type Camera, type View } from "./camera.ts";
 import { el, fill, icon } from "./dom.ts";
 import { formatBytes, formatTime, visibleName } from "./format.ts";
 import type { Node, RegionNode } from "./nodes.ts";
-import { type Theme, legend } from "./palettes.ts";
+import { CLASS_COLOURS, type Rgb, type Theme, legend, parseHex, shareColour } from "./palettes.ts";
 import type { Activity } from "./wire.ts";
 
 const MOST_ENTRIES = 120;
@@ -193,14 +193,12 @@ export class Minimap {
     const g = this.picture.getContext("2d");
     if (!g || cells.length === 0) return;
     const image = g.createImageData(256, 256);
-    const dark = theme === "dark";
+    const ground: Rgb = theme === "dark" ? [13, 17, 26] : [232, 236, 243];
+    const colours = CLASS_COLOURS[theme].map(parseHex);
     for (let i = 0; i < 65536; i++) {
       const kind = marks.length === 4 ? (marks[0] as number) : (marks[i * 4] as number);
-      const e = cells[i * 4] as number;
-      const text = cells[i * 4 + 2] as number;
-      const v = kind < 2 ? 0 : 0.25 + (0.75 * e) / 255;
-      const rgb = kind < 2 ? (dark ? [13, 17, 26] : [232, 236, 243]) : dark ? [70 * v + 0.35 * e, 110 * v + 0.3 * text, 190 * v] : [150 - 0.3 * e, 170 - 0.2 * text, 205];
-      image.data.set([rgb[0] as number, rgb[1] as number, rgb[2] as number, 255], i * 4);
+      const rgb = kind < 2 ? ground : shareColour(cells, i * 4, colours);
+      image.data.set([rgb[0], rgb[1], rgb[2], 255], i * 4);
     }
     g.putImageData(image, 0, 0);
   }

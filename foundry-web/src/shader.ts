@@ -55,8 +55,11 @@ vec3 colourAt(ivec2 p) {
     } else {
       share = vec4(c.g, c.b, c.a, max(0.0, 1.0 - c.g - c.b - c.a));
       vec3 zero = table(6, 0.0), low = table(6, 1.0), text = table(6, 2.0), high = table(6, 3.0);
-      vec3 light = share.x * zero * zero + share.y * text * text + share.z * high * high + share.w * low * low;
-      own = sqrt(light / max(0.001, share.x + share.y + share.z + share.w));
+      // What there is most of tints the cell: an even mean of everything is grey and says nothing.
+      vec4 most = share * share;
+      vec4 mixed = mix(share, most / max(0.001, dot(most, vec4(1.0))), 0.7);
+      vec3 light = mixed.x * zero * zero + mixed.y * text * text + mixed.z * high * high + mixed.w * low * low;
+      own = sqrt(light / max(0.001, dot(mixed, vec4(1.0))));
       grain = 0.35 + 0.65 * clamp(0.75 * entropy + 0.35 * (1.0 - share.x) - 0.1, 0.0, 1.0);
     }
     int palette = int(uPaint.x + 0.5);

@@ -43,7 +43,7 @@ export class TileStore {
   loaded = 0;
   latencies: number[] = [];
   onChange: () => void = () => {};
-  onProblem: (why: string) => void = () => {};
+  onProblem: (why: string, final: boolean) => void = () => {};
 
   constructor(private readonly post: (m: ToWorker) => void) {}
 
@@ -151,7 +151,7 @@ export class TileStore {
       // What is not a tile will not become one soon; what did not come may come in a moment.
       tile.retryAt = now + Math.min(m.final ? 30000 : 8000, 250 * 2 ** tile.failures);
       if (tile.data) tile.stale = true;
-      this.onProblem(m.why);
+      this.onProblem(m.why, m.final);
     } else {
       if (!tile.data) tile.arrivedAt = now;
       if (m.changed.length > 0) tile.changedAt = now;

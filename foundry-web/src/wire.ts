@@ -3,6 +3,7 @@
 // Knows: byte layouts. Must never know: the network, what is done with a message.
 // Keeps: any bytes give a value or a WireError; nothing is allocated beyond the input.
 
+import { blake3 } from "./blake3.ts";
 import { TILE_CELLS } from "./curve.ts";
 
 export class WireError extends Error {
@@ -32,11 +33,19 @@ export interface TileData {
 
 const HEADER = 32;
 const SPAN = 12;
+const HASH = 32;
 
 function u64(view: DataView, at: number): number {
   const value = view.getUint32(at + 4, true) * 2 ** 32 + view.getUint32(at, true);
   if (!Number.isSafeInteger(value)) throw new WireError("a number beyond 2^53");
   return value;
+}
+
+/** Whether the 32 bytes at `end` are the hash of all before. */
+function isHash(buffer: ArrayBuffer, end: number): boolean {
+  const found = blake3(new Uint8Array(buffer, 0, end));
+  const given = new Uint8Array(buffer, end, HASH);
+  return found.every((byte, i) => byte === given[i]);
 }
 
 export function decodeTile(buffer: ArrayBuffer): TileData {
@@ -49,7 +58,10 @@ export function decodeTile(buffer: ArrayBuffer): TileData {
   const count = view.getUint32(24, true);
   const n = view.getUint32(28, true);
   if (n !== 0 && n !== TILE_CELLS) throw new WireError(`a tile with ${n} cells`);
-  if (buffer.byteLength !== HEADER + n * channels + count * SPAN) throw new WireError("a tile of the wrong length");
+  const end = HEADER + n * channels + count * SPAN;
+  const hashed = (flags & 8) !== 0;
+  if (buffer.byteLength !== end + (hashed ? HASH : 0)) throw new WireError("a tile of the wrong length");
+  if (hashed && !isHash(buffer, end)) throw new WireError("a tile that does not hash to what it says: something on the way changed it");
   const spans: Span[] = [];
   let before = 0;
   for (let i = 0; i < count; i++) {

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { blake3 } from "../src/blake3.ts";
 import { decodeMessage, decodeTile, encodeResume, encodeSubscribe, WireError } from "../src/wire.ts";
 import { ageToHeat, leafEntropy, rasterize } from "../src/raster.ts";
 import { tileTable } from "../src/curve.ts";
@@ -48,6 +49,19 @@ describe("tiles", () => {
       } catch (error) {
         expect(error).toBeInstanceOf(WireError);
       }
+    }
+  });
+
+  it("that hash to something else are refused", () => {
+    const plain = new Uint8Array(tile(1, [[65536, 2]], (i) => i & 255, 8));
+    const whole = new Uint8Array(plain.length + 32);
+    whole.set(plain);
+    whole.set(blake3(plain), plain.length);
+    expect(decodeTile(whole.buffer).cells[300]).toBe(44);
+    for (const at of [33, 60000, plain.length - 1, whole.length - 1]) {
+      const bad = whole.slice();
+      bad[at] = (bad[at] as number) ^ 1;
+      expect(() => decodeTile(bad.buffer)).toThrow(/hash/);
     }
   });
 

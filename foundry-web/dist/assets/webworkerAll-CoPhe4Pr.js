@@ -1,1 +1,0 @@
-import"./index-BLFaHJ-z.js";import"./init-NUWftIK1.js";

@@ -1,0 +1,1 @@
+import"./index-C9PG7qf1.js";import"./init-rv9NS-8o.js";
