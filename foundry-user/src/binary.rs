@@ -12,7 +12,7 @@ mod elf;
 mod macho;
 mod pe;
 mod sniff;
-mod source;
+pub(crate) mod source;
 
 #[cfg(test)]
 mod tests;
@@ -49,6 +49,9 @@ pub struct Description {
     pub regions: Vec<Region>,
     /// Facts by name; keys are sorted so that a description has one encoding.
     pub facts: std::collections::BTreeMap<String, Fact>,
+    /// Names that it takes from elsewhere: to judge by, not to keep.
+    #[serde(skip)]
+    pub imports: std::collections::BTreeSet<String>,
 }
 
 /// A fact's value.
@@ -135,8 +138,12 @@ impl ReadAt for std::fs::File {
 /// # Errors
 /// Only where `bytes` cannot be read.
 pub fn describe(bytes: &dyn ReadAt, size: u64) -> io::Result<Description> {
-    let budget = Budget::new();
-    let source = Source::new(bytes, size, &budget);
+    describe_within(&Source::new(bytes, size, &Budget::new()))
+}
+
+/// Describes what `source` holds, within what it may still read.
+pub(crate) fn describe_within(source: &Source<'_>) -> io::Result<Description> {
+    let size = source.size();
     let mut draft = Draft::new(size);
     let head = source.window(0, sniff::HEAD)?;
     let sniffed = sniff::sniff(&head, size);
@@ -145,10 +152,10 @@ pub fn describe(bytes: &dyn ReadAt, size: u64) -> io::Result<Description> {
         draft.fact(name, fact);
     }
     let parsed = match sniffed.format {
-        "elf" => elf::describe(&source, &mut draft),
-        "pe" => pe::describe(&source, &mut draft),
-        "macho" => macho::describe(&source, &mut draft),
-        "macho-fat" => macho::describe_fat(&source, &mut draft),
+        "elf" => elf::describe(source, &mut draft),
+        "pe" => pe::describe(source, &mut draft),
+        "macho" => macho::describe(source, &mut draft),
+        "macho-fat" => macho::describe_fat(source, &mut draft),
         _ => Ok(()),
     };
     match parsed {
@@ -156,7 +163,7 @@ pub fn describe(bytes: &dyn ReadAt, size: u64) -> io::Result<Description> {
         Err(Trouble::Malformed(what)) => draft.fact("malformed", Fact::Text(what.to_owned())),
         Err(Trouble::Io(e)) => return Err(e),
     }
-    if budget.is_spent() {
+    if source.is_spent() {
         draft.fact("described_in_part", Fact::Flag(true));
     }
     Ok(draft.finish(sniffed.format))

@@ -12,6 +12,7 @@ pub mod control;
 pub mod daemon;
 pub mod error;
 pub mod event;
+pub mod facts;
 pub mod log;
 #[cfg(any(test, fuzzing))]
 pub mod outside;

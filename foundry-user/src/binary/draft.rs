@@ -19,6 +19,9 @@ const MAX_NAMES: u64 = 32 << 20;
 /// Entries of a list fact.
 const MAX_LIST: usize = 4096;
 
+/// Names of imports that are kept, to be judged by.
+const MAX_IMPORTS: usize = 1 << 16;
+
 /// A symbol whose end is not written down: it reaches to the next one, or to `limit`.
 pub(super) struct OpenSymbol {
     pub(super) name: Vec<u8>,
@@ -37,6 +40,7 @@ pub(super) struct Draft {
     names_left: u64,
     omitted: u64,
     prefix: String,
+    imports: std::collections::BTreeSet<String>,
 }
 
 impl Draft {
@@ -50,6 +54,7 @@ impl Draft {
             names_left: size.saturating_add(NAMES_BEYOND_SIZE).min(MAX_NAMES),
             omitted: 0,
             prefix: String::new(),
+            imports: std::collections::BTreeSet::new(),
         }
     }
 
@@ -71,6 +76,25 @@ impl Draft {
         if !bytes.is_empty() {
             self.fact(name, Fact::Text(String::from_utf8_lossy(bytes).into_owned()));
         }
+    }
+
+    /// A name that the file takes from elsewhere.
+    pub(super) fn import(&mut self, name: &[u8]) {
+        if self.imports.len() < MAX_IMPORTS
+            && let Some(name) = self.name(name)
+        {
+            self.imports.insert(name);
+        }
+    }
+
+    /// Whether the file takes this name from elsewhere.
+    pub(super) fn has_import(&self, name: &str) -> bool {
+        self.imports.contains(name)
+    }
+
+    /// How many of the imports are so.
+    pub(super) fn count_imports(&self, is_so: impl Fn(&str) -> bool) -> u64 {
+        self.imports.iter().filter(|name| is_so(name)).count() as u64
     }
 
     /// A name as text, where the bytes of all names still allow it.
@@ -167,7 +191,12 @@ impl Draft {
         if self.omitted > 0 {
             self.fact("regions_omitted", Fact::Number(self.omitted));
         }
-        Description { format: format.to_owned(), regions: self.regions, facts: self.facts }
+        Description {
+            format: format.to_owned(),
+            regions: self.regions,
+            facts: self.facts,
+            imports: self.imports,
+        }
     }
 }
 

@@ -3,6 +3,8 @@
 //! Knows: the ELF layout, through goblin's structures. Must never know: other formats.
 //! Keeps: one table at a time, in bounded windows; a count is believed as far as the file reaches.
 
+mod hardening;
+mod origin;
 mod symbols;
 
 use super::Fact;
@@ -11,7 +13,6 @@ use super::source::{Source, Strings, Trouble, until_nul};
 use goblin::container::Ctx;
 use goblin::elf::dynamic::{self, Dyn};
 use goblin::elf::header::{self, Header};
-use goblin::elf::note::NoteDataIterator;
 use goblin::elf::program_header::{self, ProgramHeader};
 use goblin::elf::section_header::{self, SectionHeader};
 use scroll::Pread;
@@ -45,6 +46,7 @@ struct Elf {
 #[derive(Default)]
 struct DynamicFacts {
     is_dynamic: bool,
+    binds_now: bool,
     is_pie: bool,
     has_soname: bool,
 }
@@ -61,8 +63,10 @@ pub(super) fn describe(source: &Source<'_>, draft: &mut Draft) -> Result<(), Tro
     let dynamic = dynamic_facts(source, &elf, draft)?;
     interpreter(source, &elf, draft)?;
     type_fact(&elf, &dynamic, draft);
-    notes(source, &elf, draft)?;
-    symbols::describe(source, &elf, draft)
+    origin::notes(source, &elf, draft)?;
+    symbols::describe(source, &elf, draft)?;
+    hardening::describe(&elf, &dynamic, draft);
+    origin::describe(source, &elf, draft)
 }
 
 fn machine_facts(header: &Header, ctx: Ctx, draft: &mut Draft) {
@@ -216,6 +220,10 @@ fn dynamic_facts(
         None => Strings::default(),
     };
     facts.is_pie = value(dynamic::DT_FLAGS_1).is_some_and(|f| f & dynamic::DF_1_PIE != 0);
+    let flag = |tag, bit| value(tag).is_some_and(|flags| flags & bit != 0);
+    facts.binds_now = value(dynamic::DT_BIND_NOW).is_some()
+        || flag(dynamic::DT_FLAGS, dynamic::DF_BIND_NOW)
+        || flag(dynamic::DT_FLAGS_1, dynamic::DF_1_NOW);
     facts.has_soname = value(dynamic::DT_SONAME).is_some();
     let mut needed = Vec::new();
     for one in &entries {
@@ -260,27 +268,4 @@ fn type_fact(elf: &Elf, dynamic: &DynamicFacts, draft: &mut Draft) {
             if has_interpreter || dynamic.is_dynamic && !is_program { "dynamic" } else { "static" };
         draft.fact("linkage", Fact::Text(linkage.to_owned()));
     }
-}
-
-fn notes(source: &Source<'_>, elf: &Elf, draft: &mut Draft) -> Result<(), Trouble> {
-    let in_segments = elf.segments.iter().filter(|s| s.p_type == program_header::PT_NOTE);
-    let in_sections = elf.sections.iter().filter(|s| s.sh_type == section_header::SHT_NOTE);
-    let places = in_segments
-        .map(|s| (s.p_offset, s.p_filesz, s.p_align))
-        .chain(in_sections.map(|s| (s.sh_offset, s.sh_size, s.sh_addralign)));
-    // A core dump's notes hold whole register sets, and the tables may name the same place often.
-    for (offset, len, align) in places.take(64) {
-        let data = source.window(offset, len.min(MAX_SMALL))?;
-        let align = if align == 8 { 8 } else { 4 };
-        let notes =
-            NoteDataIterator { data: &data, size: data.len(), offset: 0, ctx: (align, elf.ctx) };
-        for note in notes.map_while(Result::ok) {
-            if note.name == "GNU" && note.n_type == goblin::elf::note::NT_GNU_BUILD_ID {
-                let hex = note.desc.iter().take(64).map(|b| format!("{b:02x}")).collect();
-                draft.fact("build_id", Fact::Text(hex));
-                return Ok(());
-            }
-        }
-    }
-    Ok(())
 }

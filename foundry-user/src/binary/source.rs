@@ -5,7 +5,8 @@
 //! reading budget of the whole description.
 
 use super::ReadAt;
-use std::cell::Cell;
+use crate::pipeline::ranges::Ranges;
+use std::cell::{Cell, RefCell};
 use std::io;
 
 /// Largest single window, in bytes.
@@ -19,7 +20,7 @@ const TABLE_CHUNK: u64 = 256 << 10;
 
 /// Why a format could not be read to its end.
 #[derive(Debug)]
-pub(super) enum Trouble {
+pub(crate) enum Trouble {
     /// The medium failed.
     Io(io::Error),
     /// The file breaks the rules of its format.
@@ -45,19 +46,22 @@ impl From<goblin::error::Error> for Trouble {
 }
 
 /// A file, or a member of one, and what of it may still be read.
-pub(super) struct Source<'a> {
+pub(crate) struct Source<'a> {
     bytes: &'a dyn ReadAt,
     base: u64,
     size: u64,
     budget: &'a Budget,
 }
 
-/// Bytes that may still be read.
-pub(super) struct Budget(Cell<u64>);
+/// Bytes that may still be read, and where they were read.
+pub(crate) struct Budget {
+    left: Cell<u64>,
+    read: RefCell<Ranges>,
+}
 
 impl<'a> Source<'a> {
     /// The whole file.
-    pub(super) fn new(bytes: &'a dyn ReadAt, size: u64, budget: &'a Budget) -> Self {
+    pub(crate) fn new(bytes: &'a dyn ReadAt, size: u64, budget: &'a Budget) -> Self {
         Self { bytes, base: 0, size, budget }
     }
 
@@ -69,8 +73,13 @@ impl<'a> Source<'a> {
     }
 
     /// Bytes in the file.
-    pub(super) fn size(&self) -> u64 {
+    pub(crate) fn size(&self) -> u64 {
         self.size
+    }
+
+    /// Whether something was left unread for lack of budget.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.budget.is_spent()
     }
 
     /// Where the member starts in the whole file.
@@ -79,11 +88,12 @@ impl<'a> Source<'a> {
     }
 
     /// The bytes `[offset, offset + len)`, as far as they exist and the bounds allow.
-    pub(super) fn window(&self, offset: u64, len: u64) -> io::Result<Vec<u8>> {
+    pub(crate) fn window(&self, offset: u64, len: u64) -> io::Result<Vec<u8>> {
         let Some(left) = self.size.checked_sub(offset) else { return Ok(Vec::new()) };
-        let len = len.min(left).min(MAX_WINDOW).min(self.budget.0.get());
+        let len = len.min(left).min(MAX_WINDOW).min(self.budget.left.get());
         let Ok(wanted) = usize::try_from(len) else { return Ok(Vec::new()) };
-        self.budget.0.set(self.budget.0.get() - len);
+        self.budget.left.set(self.budget.left.get() - len);
+        self.budget.note(self.base + offset, len);
         let mut buf = vec![0; wanted];
         let n = self.bytes.read_at(&mut buf, self.base + offset)?;
         buf.truncate(n);
@@ -126,13 +136,28 @@ impl<'a> Source<'a> {
 
 impl Budget {
     /// What one description may read.
-    pub(super) fn new() -> Self {
-        Self(Cell::new(MAX_READ))
+    pub(crate) fn new() -> Self {
+        Self { left: Cell::new(MAX_READ), read: RefCell::default() }
     }
 
     /// Whether something was left unread for lack of it.
-    pub(super) fn is_spent(&self) -> bool {
-        self.0.get() == 0
+    pub(crate) fn is_spent(&self) -> bool {
+        self.left.get() == 0
+    }
+
+    /// Bytes that were read.
+    pub(crate) fn spent(&self) -> u64 {
+        MAX_READ - self.left.get()
+    }
+
+    /// These bytes were read; whoever reads past a [`Source`] says so here.
+    pub(crate) fn note(&self, offset: u64, len: u64) {
+        self.read.borrow_mut().add(offset, offset.saturating_add(len));
+    }
+
+    /// The tiles that something was read of.
+    pub(crate) fn into_read(self) -> Ranges {
+        self.read.into_inner()
     }
 }
 

@@ -83,6 +83,7 @@ const SECRET_NAMES: &[&str] = &[
     "signing_key",
     "secret_key",
     "psk",
+    "authorization",
 ];
 
 /// Names whose value is a secret where it looks like chance.

@@ -48,10 +48,12 @@ pub(super) fn describe(source: &Source<'_>, elf: &Elf, draft: &mut Draft) -> Res
             }
             let symbol: Sym = bytes.pread_with(0, elf.ctx)?;
             let is_import = symbol.st_shndx == 0 && symbol.st_name != 0;
-            if is_import && table.sh_type == section_header::SHT_DYNSYM {
+            let name = names.get(symbol.st_name as u64);
+            if is_import && says_imports(elf, table) {
                 counts.imports += 1;
+                draft.import(name);
             }
-            if let Some(found) = region_of(elf, &symbol, names.get(symbol.st_name as u64)) {
+            if let Some(found) = region_of(elf, &symbol, name) {
                 if counted {
                     match found.kind {
                         "function" => counts.functions += 1,
@@ -72,6 +74,12 @@ pub(super) fn describe(source: &Source<'_>, elf: &Elf, draft: &mut Draft) -> Res
     draft.fact("objects", Fact::Number(counts.objects));
     draft.fact("imports", Fact::Number(counts.imports));
     Ok(())
+}
+
+/// Whether undefined symbols of this table come from elsewhere when the file is loaded.
+fn says_imports(elf: &Elf, table: &SectionHeader) -> bool {
+    // A kernel module has no dynamic table: the kernel links it as it is.
+    table.sh_type == section_header::SHT_DYNSYM || elf.header.e_type == header::ET_REL
 }
 
 /// The symbol as a region that reaches to the end of what holds it, where it has bytes at all.

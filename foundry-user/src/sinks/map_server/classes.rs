@@ -76,9 +76,9 @@ fn push(out: &mut Vec<(u64, u8)>, end: u64, class: u8) {
 fn whole_file(facts: &Facts) -> u8 {
     let Some(FactValue::Text(kind)) = facts.get("kind") else { return DATA };
     match kind.as_str() {
-        "text" | "script" | "log" | "key or certificate" => TEXT,
+        "text" | "script" | "log" | "header" | "key or certificate" => TEXT,
         "archive" | "package" | "compressed" | "image" | "audio" | "video" | "font" => PACKED,
-        "executable" | "object code" => CODE,
+        "executable" | "library" | "kernel module" | "object code" => CODE,
         _ => DATA,
     }
 }

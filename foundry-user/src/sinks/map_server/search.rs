@@ -216,7 +216,7 @@ fn look_into(bricks: &Bricks, query: &Query, candidate: &Candidate, hits: &mut V
                 FactValue::Flag(value) => value.to_string(),
                 FactValue::List(values) => values.join(", "),
             };
-            let id = name == "build_id";
+            let id = name == "identity.build_id";
             let found = if by_id {
                 id && value.to_lowercase().starts_with(word)
             } else {

@@ -1,0 +1,241 @@
+//! Which package a file came with, by dpkg's own files.
+//!
+//! Knows: `/var/lib/dpkg`. Must never know: what is in a file.
+//! Keeps: an entry is 32 bytes, whatever its path; what `dpkg -S` says is what is said here, also of
+//! diverted files and of directories that moved below `/usr`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Directories that were moved below `/usr`: packages may still name them without it.
+const MOVED: [&str; 6] = ["/bin/", "/sbin/", "/lib/", "/lib32/", "/lib64/", "/libx32/"];
+
+/// What every package owns.
+#[derive(Debug, Default)]
+pub(super) struct Packages {
+    packages: Vec<Package>,
+    /// Sorted by path.
+    files: Vec<Entry>,
+    diversions: Vec<Diversion>,
+    /// `/bin` leads to `/usr/bin`.
+    merged: bool,
+}
+
+#[derive(Debug)]
+struct Package {
+    name: String,
+    version: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Entry {
+    path: u64,
+    package: u32,
+    digest: Option<[u8; 16]>,
+    is_configuration: bool,
+}
+
+/// A file that lies elsewhere than its package says.
+#[derive(Debug)]
+struct Diversion {
+    from: Vec<u8>,
+    to: Vec<u8>,
+    by: String,
+}
+
+/// Whose a file is.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Owner {
+    pub(super) name: String,
+    pub(super) version: String,
+    pub(super) digest: Option<[u8; 16]>,
+    pub(super) is_configuration: bool,
+    pub(super) diverted_from: Option<Vec<u8>>,
+}
+
+/// What `status` says of a package.
+#[derive(Default)]
+struct Status {
+    version: String,
+    /// Digests of configuration files, by path.
+    configuration: Vec<(u64, [u8; 16])>,
+}
+
+/// A path as a key: 64 bits of its hash. Two paths of one machine do not meet by chance.
+fn key(path: &[u8]) -> u64 {
+    let hash = blake3::hash(path);
+    hash.as_bytes()[..8].try_into().map_or(0, u64::from_le_bytes)
+}
+
+fn digest(hex: &str) -> Option<[u8; 16]> {
+    let hex = hex.as_bytes();
+    let mut out = [0; 16];
+    if hex.len() != 32 {
+        return None;
+    }
+    for (byte, pair) in out.iter_mut().zip(hex.chunks_exact(2)) {
+        let pair = std::str::from_utf8(pair).ok()?;
+        *byte = u8::from_str_radix(pair, 16).ok()?;
+    }
+    Some(out)
+}
+
+impl Packages {
+    /// Reads the database of the machine below `root`. One that is not there has no packages.
+    pub(super) fn read(root: &Path) -> Self {
+        let dpkg = root.join("var/lib/dpkg");
+        let status = read_status(&dpkg.join("status"));
+        let mut all = Self {
+            diversions: read_diversions(&dpkg.join("diversions")),
+            merged: std::fs::symlink_metadata(root.join("bin")).is_ok_and(|m| m.is_symlink()),
+            ..Self::default()
+        };
+        let listed = std::fs::read_dir(dpkg.join("info")).into_iter().flatten().flatten();
+        let mut names: Vec<String> = listed
+            .filter_map(|e| Some(e.file_name().to_str()?.strip_suffix(".list")?.to_owned()))
+            .collect();
+        names.sort();
+        for name in names {
+            all.add(&dpkg.join("info"), &name, &status);
+        }
+        all.files.sort_unstable();
+        all
+    }
+
+    /// `name` may end with an architecture: `libc6:amd64`.
+    fn add(&mut self, info: &Path, name: &str, status: &BTreeMap<String, Status>) {
+        let plain = name.split(':').next().unwrap_or(name);
+        let known = status.get(name).or_else(|| status.get(plain));
+        let Ok(package) = u32::try_from(self.packages.len()) else { return };
+        let sums =
+            std::fs::read_to_string(info.join(format!("{name}.md5sums"))).unwrap_or_default();
+        let mut digests: BTreeMap<u64, [u8; 16]> = sums
+            .lines()
+            .filter_map(|line| line.split_once("  "))
+            .filter_map(|(sum, path)| Some((key(format!("/{path}").as_bytes()), digest(sum)?)))
+            .collect();
+        let configuration = known.map_or(&[][..], |k| &k.configuration);
+        digests.extend(configuration.iter().copied());
+        let list = std::fs::read(info.join(format!("{name}.list"))).unwrap_or_default();
+        for path in list.split(|&b| b == b'\n').filter(|line| !line.is_empty()) {
+            let path = key(path);
+            self.files.push(Entry {
+                path,
+                package,
+                digest: digests.get(&path).copied(),
+                is_configuration: configuration.iter().any(|(of, _)| *of == path),
+            });
+        }
+        let version = known.map(|k| k.version.clone()).unwrap_or_default();
+        self.packages.push(Package { name: name.to_owned(), version });
+    }
+
+    /// Whose the file at `path` is.
+    pub(super) fn owner(&self, path: &[u8]) -> Option<Owner> {
+        if self.files.is_empty() {
+            return None;
+        }
+        let aliases = self.aliases(path);
+        let is = |p: &[u8]| aliases.iter().any(|alias| alias == p);
+        if let Some(moved) = self.diversions.iter().find(|d| is(&d.to)) {
+            let owner = self.listed(&moved.from, |name| !belongs(name, &moved.by))?;
+            return Some(Owner { diverted_from: Some(moved.from.clone()), ..owner });
+        }
+        let diverted = self.diversions.iter().find(|d| is(&d.from));
+        let may = |name: &str| diverted.is_none_or(|d| belongs(name, &d.by));
+        aliases.iter().find_map(|alias| self.listed(alias, may))
+    }
+
+    /// The path, and the same place as a package may name it.
+    fn aliases(&self, path: &[u8]) -> Vec<Vec<u8>> {
+        let mut names = vec![path.to_vec()];
+        if self.merged {
+            let starts = |p: &[u8]| MOVED.iter().any(|dir| p.starts_with(dir.as_bytes()));
+            match path.strip_prefix(b"/usr") {
+                Some(short) if starts(short) => names.push(short.to_vec()),
+                None if starts(path) => names.push([b"/usr", path].concat()),
+                _ => {}
+            }
+        }
+        names
+    }
+
+    fn listed(&self, path: &[u8], may: impl Fn(&str) -> bool) -> Option<Owner> {
+        let path = key(path);
+        let first = self.files.partition_point(|e| e.path < path);
+        let entries = self.files[first..].iter().take_while(|e| e.path == path);
+        let mut found: Option<Owner> = None;
+        for entry in entries {
+            let package = self.packages.get(usize::try_from(entry.package).ok()?)?;
+            if !may(&package.name) {
+                continue;
+            }
+            match &mut found {
+                // Two architectures of one package share a file.
+                Some(owner) => owner.name = format!("{}, {}", owner.name, package.name),
+                None => {
+                    found = Some(Owner {
+                        name: package.name.clone(),
+                        version: package.version.clone(),
+                        digest: entry.digest,
+                        is_configuration: entry.is_configuration,
+                        diverted_from: None,
+                    });
+                }
+            }
+        }
+        found
+    }
+}
+
+/// Whether a package, with or without its architecture, is `by`.
+fn belongs(name: &str, by: &str) -> bool {
+    name.split(':').next() == by.split(':').next()
+}
+
+/// Three lines each: from, to, by whom.
+fn read_diversions(path: &Path) -> Vec<Diversion> {
+    let text = std::fs::read(path).unwrap_or_default();
+    let lines: Vec<&[u8]> = text.split(|&b| b == b'\n').collect();
+    let one = |three: &[&[u8]]| Diversion {
+        from: three[0].to_vec(),
+        to: three[1].to_vec(),
+        by: String::from_utf8_lossy(three[2]).into_owned(),
+    };
+    lines.chunks_exact(3).map(one).collect()
+}
+
+/// Versions and configuration files, by name with and without the architecture.
+fn read_status(path: &Path) -> BTreeMap<String, Status> {
+    let text = String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).into_owned();
+    let mut all = BTreeMap::new();
+    for paragraph in text.split("\n\n") {
+        let (mut name, mut architecture) = ("", "");
+        let mut status = Status::default();
+        for line in paragraph.lines() {
+            if let Some(line) = line.strip_prefix(' ') {
+                // Only configuration files have continued lines that begin with a path.
+                let mut words = line.split(' ');
+                if let (Some(path), Some(sum)) = (words.next(), words.next())
+                    && path.starts_with('/')
+                    && let Some(sum) = digest(sum)
+                {
+                    status.configuration.push((key(path.as_bytes()), sum));
+                }
+            } else if let Some((field, value)) = line.split_once(": ") {
+                match field {
+                    "Package" => name = value,
+                    "Architecture" => architecture = value,
+                    "Version" => value.clone_into(&mut status.version),
+                    _ => {}
+                }
+            }
+        }
+        let full = format!("{name}:{architecture}");
+        let plain =
+            Status { version: status.version.clone(), configuration: status.configuration.clone() };
+        all.insert(full, status);
+        all.insert(name.to_owned(), plain);
+    }
+    all
+}
