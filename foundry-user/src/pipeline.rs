@@ -184,6 +184,7 @@ impl Pipeline {
             Event::Meta { artifact, .. } => {
                 self.mark(artifact, seq, |d| {
                     d.live = true;
+                    d.meta = true;
                     false
                 });
             }

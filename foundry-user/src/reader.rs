@@ -12,6 +12,7 @@ mod open;
 mod settle;
 
 use crate::artifact::FileIdentity;
+use crate::facts::host::Host;
 use crate::pipeline::input::ReadFailure;
 use crate::tracker::Tracker;
 use rustix::io::Errno;
@@ -27,6 +28,8 @@ pub struct Reader {
     tracker: Arc<dyn Tracker>,
     /// Directories that are never listed: the store.
     hidden: Vec<FileIdentity>,
+    /// What this machine says of files: owners, packages.
+    host: Host,
 }
 
 /// A watched root, held open: it stays what it was even if its path leads elsewhere one day.
@@ -50,7 +53,7 @@ impl Reader {
             Err(e) => Err((path.clone(), e.into())),
         };
         let roots = roots.iter().map(open).collect::<Result<_, _>>()?;
-        Ok(Self { roots, tracker, hidden })
+        Ok(Self { roots, tracker, hidden, host: Host::this() })
     }
 
     /// What `statx` says of a root now.

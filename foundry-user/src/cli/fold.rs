@@ -8,9 +8,9 @@ use super::output::say;
 use super::temporary::{Temporary, refuse_sources};
 use super::text;
 use crate::args::Fold;
-use crate::binary;
 use crate::clock;
 use crate::error::{CommandError, Exit};
+use crate::facts::{self, host::Host};
 use crate::store::FileStorage;
 use foundry_brick::{Committed, Editor, Payload};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -98,9 +98,9 @@ fn fold(live: &LiveFile, payload: Payload, to: &Temporary) -> Result<Committed, 
             progress.reached(at);
         }
     }
-    let described = binary::describe(live.file(), live.size());
+    let described = facts::of_file(live.file(), &live.subject(), &Host::this());
     let described = described.map_err(|e| CommandError::io("read", live.path(), e))?;
-    let (regions, facts) = described.into_brick();
+    let (regions, facts) = described.description.into_brick();
     editor.set_regions(&regions);
     editor.set_facts(&facts);
     let committed = editor.commit(clock::wall().0).map_err(broken)?;

@@ -65,6 +65,16 @@ impl LiveFile {
         &self.file
     }
 
+    /// As a record of facts sees it.
+    pub(super) fn subject(&self) -> crate::facts::Subject<'_> {
+        crate::facts::Subject {
+            path: self.path.as_os_str().as_bytes(),
+            size: self.stat.stx_size,
+            uid: self.stat.stx_uid,
+            gid: self.stat.stx_gid,
+        }
+    }
+
     /// Bytes, when it was opened.
     pub(super) fn size(&self) -> u64 {
         self.stat.stx_size

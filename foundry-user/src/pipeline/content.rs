@@ -7,7 +7,7 @@
 use super::Pipeline;
 use super::bricks::{folded, same_state};
 use super::debts::Seq;
-use super::dirty::{Dirty, Flight};
+use super::dirty::{Dirty, Flight, Stands};
 use super::effect::{Effect, ReadRequest, StoreOp, Update};
 use super::input::{Committed, ReadAnswer, ReadFailure, ReadPart, StoreAnswer, StoreFailure};
 use super::ranges::Ranges;
@@ -18,6 +18,9 @@ use crate::event::{Actor, Extents, MonotonicNs};
 /// A file that is dirty all the time is folded at most half of the time: nanoseconds of rest per
 /// byte that the last read took, at the rate one core folds.
 const REST_NS_PER_BYTE: u64 = 2;
+
+/// Bytes that are described cost so much more than bytes that are folded.
+const DESCRIBING_COSTS: u64 = 4;
 
 /// And never rests longer.
 const MAX_REST_NS: u64 = 2_000_000_000;
@@ -122,7 +125,7 @@ impl Pipeline {
             ranges: work.ranges.as_slice().to_vec(),
             known_size,
             settle: file.mapped,
-            describe: work.ranges.contains(0),
+            describe: work.meta || file.stands.is_touched_by(&work.ranges),
         };
         let backlog = !work.live;
         file.flight = Some(Box::new(Flight {
@@ -136,6 +139,7 @@ impl Pipeline {
             begun: false,
             cancelled: false,
             bytes: 0,
+            stands: None,
         }));
         self.schedule.reads += 1;
         self.schedule.backlog_reads += u32::from(backlog);
@@ -219,6 +223,7 @@ impl Pipeline {
                 self.each_brick(id, || StoreOp::Hole { offset, len });
             }
             ReadPart::Described(d) => self.each_brick(id, || StoreOp::Describe(d.clone())),
+            ReadPart::Stands { on, cost } => self.on_stands(id, &on, cost),
             ReadPart::End { after } => self.on_end(id, &after),
             ReadPart::Failed(failure) => self.on_failed(id, failure),
         }
@@ -249,7 +254,8 @@ impl Pipeline {
                 return;
             }
             let same = |s: &Option<_>| s.is_some_and(|s| same_state(&s, stat));
-            if flight.work.ranges.is_empty() && states.iter().all(same) {
+            let stale = file.stands == Stands::Stale;
+            if flight.work.ranges.is_empty() && states.iter().all(same) && !stale {
                 return;
             }
         }
@@ -280,6 +286,15 @@ impl Pipeline {
         }
     }
 
+    /// A description is searched and digested, not only read: it weighs more when the file rests.
+    fn on_stands(&mut self, id: ArtifactId, on: &[(u64, u64)], cost: u64) {
+        let Some(file) = self.registry.file_mut(id) else { return };
+        let Some(flight) = &mut file.flight else { return };
+        let size = flight.start.map_or(u64::MAX, |s| s.size);
+        flight.stands = Some(Stands::on(on, size));
+        flight.bytes = flight.bytes.saturating_add(cost.saturating_mul(DESCRIBING_COSTS));
+    }
+
     fn each_brick(&mut self, id: ArtifactId, op: impl Fn() -> StoreOp) {
         let Some(flight) = self.registry.file(id).and_then(|f| f.flight.as_ref()) else { return };
         if !flight.begun || flight.cancelled {
@@ -301,7 +316,7 @@ impl Pipeline {
             return;
         }
         let first = std::mem::take(&mut file.first);
-        let Flight { seq, paths, work, at, start, .. } = *flight;
+        let Flight { seq, paths, work, at, start, stands, .. } = *flight;
         let Some(start) = start else {
             let stat = file.stat;
             self.first_done(first, &stat, true);
@@ -309,6 +324,10 @@ impl Pipeline {
             self.enqueue(id);
             return;
         };
+        // Only now it goes into the bricks: a read that was cancelled brought none.
+        if let Some(stands) = stands {
+            file.stands = stands;
+        }
         let untracked = file.untracked;
         self.first_done(first, &start, false);
         let actor = work.actors.iter().rev().find_map(|a| a.1.clone());

@@ -25,6 +25,43 @@ pub(super) struct Dirty {
     pub(super) audit: bool,
     /// A change was seen: goes before the first look at a tree.
     pub(super) live: bool,
+    /// Owner, mode or attributes changed: facts stand on them.
+    pub(super) meta: bool,
+}
+
+/// What the description of a file stands on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum Stands {
+    /// Any byte, for all that is known: the description was made in an earlier run.
+    #[default]
+    Unknown,
+    /// Not on what the file is now.
+    Stale,
+    /// Any byte.
+    Whole,
+    /// These tiles.
+    Parts(Box<Ranges>),
+}
+
+impl Stands {
+    /// Of what the reader said.
+    pub(super) fn on(ranges: &[(u64, u64)], size: u64) -> Self {
+        let mut set = Ranges::default();
+        for &(start, end) in ranges {
+            set.add(start, end);
+        }
+        let covers_all = set.as_slice().first().is_some_and(|r| r.0 == 0 && size <= r.1);
+        if covers_all { Self::Whole } else { Self::Parts(Box::new(set)) }
+    }
+
+    /// Whether a change of these ranges may change the description.
+    pub(super) fn is_touched_by(&self, changed: &Ranges) -> bool {
+        match self {
+            Self::Stale => true,
+            Self::Unknown | Self::Whole => !changed.is_empty(),
+            Self::Parts(set) => set.touches(changed),
+        }
+    }
 }
 
 impl Dirty {
@@ -59,6 +96,7 @@ impl Dirty {
         self.check |= older.check;
         self.audit |= older.audit;
         self.live |= older.live;
+        self.meta |= older.meta;
         let newer = std::mem::replace(&mut self.actors, older.actors);
         for (ranges, actor) in newer {
             self.blame(ranges, actor);
@@ -132,6 +170,8 @@ pub(super) struct Flight {
     /// No longer wanted: what comes is dropped, the debt is paid already.
     pub(super) cancelled: bool,
     pub(super) bytes: u64,
+    /// What the description that came stands on.
+    pub(super) stands: Option<Stands>,
 }
 
 impl Flight {
@@ -177,6 +217,8 @@ pub(super) struct FileState {
     pub(super) misses: u8,
     /// Not before then: a file that is written all the time must not be folded all the time.
     pub(super) not_before: MonotonicNs,
+    /// What the description in its bricks stands on.
+    pub(super) stands: Stands,
 }
 
 impl FileState {
@@ -195,6 +237,7 @@ impl FileState {
             unreadable: false,
             misses: 0,
             not_before: MonotonicNs(0),
+            stands: Stands::Unknown,
         }
     }
 }

@@ -53,7 +53,8 @@ pub struct ReadRequest {
     pub known_size: u64,
     /// Write back dirty mapped pages first (clean-then-read).
     pub settle: bool,
-    /// Parse the headers for regions and facts too.
+    /// Find out regions and facts too: something changed that they stand on. Where the size is
+    /// another than `known_size` they are found out anyway.
     pub describe: bool,
 }
 

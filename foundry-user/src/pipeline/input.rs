@@ -113,6 +113,13 @@ pub enum ReadPart {
     End { after: Stat },
     /// The request ended early; what came before is not to be trusted.
     Failed(ReadFailure),
+    /// Which bytes the description stands on: it is asked for again when one of them changes.
+    Stands {
+        /// Half-open byte ranges.
+        on: Vec<(u64, u64)>,
+        /// Bytes that were read for it.
+        cost: u64,
+    },
 }
 
 /// Shared bytes, cheap to pass on.

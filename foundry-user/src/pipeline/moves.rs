@@ -8,6 +8,7 @@
 use super::Pipeline;
 use super::bricks::Orphan;
 use super::debts::Seq;
+use super::dirty::Stands;
 use super::effect::{Effect, StoreJob, StoreOp, Update};
 use super::registry::{Body, Child, Place, push_name};
 use crate::artifact::{ArtifactId, FileKind, OsBytes, Stat};
@@ -191,6 +192,10 @@ impl Pipeline {
         }
         self.bricks.rename(from, to);
         self.bricks.take(to, id);
+        // What a file is depends on where it lies: its package, whether it is read at all.
+        if let Some(file) = self.registry.file_mut(id) {
+            file.stands = Stands::Stale;
+        }
         if stored {
             self.store(id, from, 0, StoreOp::Rename { to: to.to_vec(), at: self.wall });
             let (from, to) = (from.to_vec(), to.to_vec());

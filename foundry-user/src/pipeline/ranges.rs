@@ -45,6 +45,16 @@ impl Ranges {
         after.checked_sub(1).is_some_and(|i| offset < self.0[i].1)
     }
 
+    /// Whether some byte is in both sets.
+    #[must_use]
+    pub fn touches(&self, other: &Self) -> bool {
+        let meets = |&(start, end): &(u64, u64)| {
+            let first = self.0.partition_point(|r| r.1 <= start);
+            self.0.get(first).is_some_and(|r| r.0 < end)
+        };
+        other.0.iter().any(meets)
+    }
+
     /// Adds the tiles that `[start, end)` touches. Says whether that added anything.
     pub fn add(&mut self, start: u64, end: u64) -> bool {
         let tiles = ByteRange::new(start, end).to_tiles();
@@ -119,6 +129,22 @@ mod tests {
                 prop_assert_eq!(r.contains(tile * T + 7), model.contains(&tile));
             }
             prop_assert!(r.as_slice().windows(2).all(|w| w[0].1 < w[1].0));
+        }
+
+        #[test]
+        fn sets_touch_where_they_share_a_tile(
+            a in proptest::collection::btree_set(0u64..30, 0..8),
+            b in proptest::collection::btree_set(0u64..30, 0..8),
+        ) {
+            let set = |tiles: &std::collections::BTreeSet<u64>| {
+                let mut r = Ranges::default();
+                for &tile in tiles {
+                    r.add(tile * T, tile * T + 1);
+                }
+                r
+            };
+            prop_assert_eq!(set(&a).touches(&set(&b)), !a.is_disjoint(&b));
+            prop_assert_eq!(Ranges::all().touches(&set(&b)), !b.is_empty());
         }
 
         #[test]

@@ -7,7 +7,7 @@
 use super::settle::settle;
 use super::{Reader, failure, open};
 use crate::artifact::{FileKind, Stat};
-use crate::binary;
+use crate::facts::{self, Subject};
 use crate::pipeline::effect::ReadRequest;
 use crate::pipeline::input::{Bytes, ReadFailure, ReadPart};
 use crate::pipeline::ranges::Ranges;
@@ -61,12 +61,29 @@ impl Reader {
                 read_dense(&fd, start, end, sink)?;
             }
         }
-        if (request.describe || request.known_size != stat.size)
-            && let Ok(description) = binary::describe(&fd, stat.size)
-        {
-            give(sink, ReadPart::Described(Box::new(description)))?;
+        if request.describe || request.known_size != stat.size {
+            self.describe(&fd, request, &stat, sink)?;
         }
         give(sink, ReadPart::End { after: open::stat_fd(&fd)? })
+    }
+}
+
+impl Reader {
+    /// A file that was read but cannot be described says so: facts of an earlier state are no facts.
+    fn describe(
+        &self,
+        fd: &File,
+        request: &ReadRequest,
+        stat: &Stat,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), Stop> {
+        let subject =
+            Subject { path: &request.path, size: stat.size, uid: stat.uid, gid: stat.gid };
+        let found = facts::of_file(fd, &subject, &self.host)
+            .unwrap_or_else(|error| facts::unreadable(&error));
+        give(sink, ReadPart::Described(Box::new(found.description)))?;
+        let on = found.read.as_slice().to_vec();
+        give(sink, ReadPart::Stands { on, cost: found.cost })
     }
 }
 

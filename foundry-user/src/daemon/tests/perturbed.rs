@@ -163,7 +163,7 @@ impl Recording {
                 self.disk.files.insert(identity, content);
             }
             ReadPart::Failed(_) => drop(self.reads.remove(&answer.ticket)),
-            ReadPart::Described(_) => {}
+            ReadPart::Described(_) | ReadPart::Stands { .. } => {}
         }
     }
 }

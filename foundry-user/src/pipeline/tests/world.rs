@@ -71,6 +71,8 @@ struct Stored {
     data: Vec<u8>,
     state: FoldedState,
     generation: u64,
+    /// What its description says.
+    said: u64,
 }
 
 /// The world and the daemon in it.
@@ -87,7 +89,7 @@ pub(super) struct Sim {
     cancelled: BTreeSet<u64>,
     store: BTreeMap<OsBytes, Stored>,
     /// `None` where the edit cannot be committed.
-    edits: BTreeMap<OsBytes, Option<(Vec<u8>, Stat)>>,
+    edits: BTreeMap<OsBytes, Option<(Vec<u8>, Stat, u64)>>,
     pipeline: Pipeline,
     synced: bool,
     finished: bool,

@@ -1,6 +1,7 @@
 //! The daemon's side of the simulated world: delivery of events, the reader, the store, the check.
 
 use super::*;
+use crate::binary::{Description, Fact};
 
 impl Sim {
     pub(in super::super) fn step(&mut self, input: Input) {
@@ -120,21 +121,27 @@ impl Sim {
                 let edit = (whole || old.is_some()).then(|| {
                     let mut data = old.unwrap_or_default();
                     data.resize(usize::try_from(stat.size).unwrap(), 0);
-                    (data, stat)
+                    let said = self.store.get(path).map(|s| s.said).filter(|_| !fresh);
+                    (data, stat, said.unwrap_or_default())
                 });
                 let before = self.edits.insert(path.to_vec(), edit);
                 assert!(before.is_none(), "two edits at once");
             }
             StoreOp::Bytes { offset, bytes } => {
                 let offset = usize::try_from(offset).unwrap();
-                let Some((data, _)) = self.edits.get_mut(path).unwrap() else { return None };
+                let Some((data, ..)) = self.edits.get_mut(path).unwrap() else { return None };
                 let end = offset + bytes.0.len();
                 assert!(offset % TILE == 0 && (end % TILE == 0 || end == data.len()));
                 data[offset..end].copy_from_slice(&bytes.0);
             }
-            StoreOp::Hole { .. } | StoreOp::Describe(_) => {}
+            StoreOp::Hole { .. } => {}
+            StoreOp::Describe(description) => {
+                let Some((.., said)) = self.edits.get_mut(path).unwrap() else { return None };
+                let Fact::Number(n) = description.facts["said"] else { panic!("another fact") };
+                *said = n;
+            }
             StoreOp::Commit { at, .. } => {
-                let Some((data, stat)) = self.edits.remove(path).unwrap() else {
+                let Some((data, stat, said)) = self.edits.remove(path).unwrap() else {
                     return Some(Err(StoreFailure::Corrupt));
                 };
                 // The last good generation stays.
@@ -144,7 +151,7 @@ impl Sim {
                 let generation = self.store.get(path).map_or(0, |s| s.generation) + 1;
                 let size = stat.size;
                 let state = super::super::super::bricks::folded(&stat, at);
-                self.store.insert(path.to_vec(), Stored { data, state, generation });
+                self.store.insert(path.to_vec(), Stored { data, state, generation, said });
                 return Some(Ok(Committed { generation, new: true, size, changed_tiles: None }));
             }
             StoreOp::Abandon => {
@@ -251,6 +258,13 @@ impl Sim {
         }
         if size <= at {
             let after = self.stat(obj);
+            if request.describe || size != known {
+                let (said, on) = said_of(&self.inodes[&obj].data);
+                let facts = [("said".to_owned(), Fact::Number(said))].into();
+                let description = Description { facts, ..Description::default() };
+                self.answer(&request, ReadPart::Described(Box::new(description)));
+                self.answer(&request, ReadPart::Stands { on, cost: 1 });
+            }
             self.close(obj);
             return self.answer(&request, ReadPart::End { after });
         }
@@ -292,6 +306,7 @@ impl Sim {
             let data = &self.inodes[obj].data;
             assert_eq!(brick.data.len(), data.len(), "{} size", path.escape_ascii(),);
             assert!(brick.data == *data, "{} differs", path.escape_ascii());
+            assert_eq!(brick.said, said_of(data).0, "what is said of {}", path.escape_ascii());
             assert_eq!(brick.state.identity, self.stat(*obj).identity);
         }
         for path in self.store.keys() {
@@ -321,6 +336,22 @@ impl Sim {
         assert!(self.edits.is_empty(), "an edit was left open");
         self.finished = true;
     }
+}
+
+/// A description that stands on two tiles: the first, and one that the first leads to, as the tables
+/// of a program do.
+fn said_of(data: &[u8]) -> (u64, Vec<(u64, u64)>) {
+    let tile = |i: usize| &data[(i * TILE).min(data.len())..((i + 1) * TILE).min(data.len())];
+    let first = tile(0);
+    let sum = |bytes: &[u8]| {
+        bytes.iter().fold(14_695_981_039_346_656_037_u64, |sum, byte| {
+            (sum ^ u64::from(*byte)).wrapping_mul(1_099_511_628_211)
+        })
+    };
+    let tiles = data.len().div_ceil(TILE).max(1) as u64;
+    let next = usize::try_from(sum(first) % tiles).unwrap();
+    let at = |i: usize| ((i * TILE) as u64, ((i + 1) * TILE) as u64);
+    (sum(first) ^ sum(tile(next)).rotate_left(1), vec![at(0), at(next)])
 }
 
 impl Drop for Sim {
