@@ -125,6 +125,8 @@ pub enum Command {
     Inspect(Inspect),
     /// Show what differs between two bricks, or two generations of one
     Diff(Diff),
+    /// Find artifacts by path, symbol, fact, hash or annotation
+    Search(Search),
     /// Check every checksum, and the bricks against the live artifacts
     Verify(Verify),
     /// Make the bricks of a recorded run again, byte for byte
@@ -287,6 +289,29 @@ pub struct Inspect {
     /// An earlier generation, as long as the brick holds it
     #[arg(long, value_name = "N")]
     pub generation: Option<u64>,
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `search`
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  sudo foundry-user search libssl
+  sudo foundry-user search hardening.relro=none
+  sudo foundry-user search capability.ptrace=
+  sudo foundry-user search build-id:5d2e --json
+
+A word is looked for everywhere; path:, sym:, fact:, note:, build-id: and hash:
+narrow it, KEY=VALUE asks for one fact (docs/FACTS.md lists them).")]
+pub struct Search {
+    /// What to look for
+    #[arg(value_name = "QUERY")]
+    pub query: String,
+    /// Stop after so many hits
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    pub limit: usize,
     /// Print one JSON document
     #[arg(long)]
     pub json: bool,
@@ -455,6 +480,7 @@ mod tests {
             "foundry-user inspect pid:1 --store /s --json",
             "foundry-user verify ls.brick --json",
             "foundry-user verify --all",
+            "foundry-user search kind=library --store /s --json",
             "foundry-user replay log --store /s",
             "foundry-user export b --format rts-png -o out",
             "foundry-user export b --format png --palette entropy -o out",

@@ -19,6 +19,7 @@ mod payload;
 mod publish;
 mod regions;
 mod replay;
+mod search;
 mod shell;
 mod status;
 mod sync;
@@ -69,6 +70,7 @@ fn dispatch(cli: Cli) -> Result<Exit, CommandError> {
         Command::Diff(args) => diff::run(&args, &store),
         Command::Unfold(args) => unfold::run(&args, &store),
         Command::Inspect(args) => inspect::run(&args, &store),
+        Command::Search(args) => search::run(&args, &store),
         Command::Verify(args) => verify::run(&args, &store),
         Command::Replay(args) => replay::run(&args, &store),
         Command::Export(args) => export::run(&args, &store),

@@ -4,6 +4,7 @@
 //! Keeps: names are stable, scripts and the map rely on them; the only user of serde_json.
 
 use crate::error::CommandError;
+use crate::facts::record;
 use crate::stats::Report;
 use foundry_brick::storage::Storage;
 use foundry_brick::{Brick, FactValue, Facts, Kind, Payload, Region, Writer};
@@ -60,7 +61,7 @@ pub fn inspect<S: Storage>(file: &Path, brick: &Brick<S>) -> Result<Value, found
         },
         "levels": levels(brick),
         "regions": brick.regions()?.iter().map(region).collect::<Vec<_>>(),
-        "facts": facts(&brick.facts()?),
+        "facts": facts(&record::of(brick)?),
         "annotation": brick.annotation()?.map(|a| annotation(&a)),
         "generations": generations(brick),
         "changed_in": changed_in,
@@ -186,6 +187,34 @@ pub fn status(report: &Report) -> Value {
         out.insert(name.to_owned(), value);
     }
     out.into()
+}
+
+/// What `search --json` says.
+#[derive(Debug, Serialize)]
+pub struct SearchDocument {
+    /// What was looked for.
+    pub query: String,
+    /// Bricks that were asked.
+    pub bricks: u64,
+    /// Where it was found, in the order of paths.
+    pub hits: Vec<SearchHit>,
+    /// Whether there was no more than what is listed.
+    pub complete: bool,
+}
+
+/// One place where it was found.
+#[derive(Debug, Serialize)]
+pub struct SearchHit {
+    /// The artifact's path, or `pid:N`.
+    pub artifact: String,
+    /// `path`, `symbol`, `fact`, `hash` or `annotation`.
+    pub what: &'static str,
+    /// What stands there.
+    pub text: String,
+    /// First byte of the artifact that it is about.
+    pub start: u64,
+    /// First byte after it.
+    pub end: u64,
 }
 
 /// What `verify --json` says.

@@ -9,6 +9,7 @@ use super::regions::names_in;
 use super::{Store, text, thumbnail};
 use crate::args::Inspect;
 use crate::error::{CommandError, Exit};
+use crate::facts::record;
 use crate::wire;
 use foundry_brick::geometry::{self, TILE_BYTES};
 use foundry_brick::{FactValue, Facts, GenerationInfo, Kind, Payload, Region, Writer};
@@ -20,6 +21,24 @@ const NAME: usize = 13;
 
 /// Lines of a long list that are shown.
 const SHOWN: usize = 12;
+
+/// Facts of which the line `what` is made.
+const WHAT: [&str; 5] =
+    ["kind", "binary.type", "binary.machine", "code.language", "content.encoding"];
+
+/// Facts that other lines say.
+const SAID: [&str; 7] = [
+    "facts.version",
+    "identity.blake3",
+    "identity.gid",
+    "identity.mode",
+    "identity.size",
+    "identity.uid",
+    "script.shebang",
+];
+
+/// Characters of a value that may stand beside others.
+const SHORT: usize = 32;
 
 /// Runs the command.
 pub(super) fn run(args: &Inspect, store: &Store) -> Result<Exit, CommandError> {
@@ -51,7 +70,7 @@ struct Sheet {
 impl Sheet {
     fn of(file: &BrickFile) -> Result<Self, foundry_brick::Error> {
         let brick = &file.brick;
-        let facts = brick.facts()?;
+        let facts = record::of(brick)?;
         let writers = brick.writers()?;
         let mut sheet = Self {
             title: match brick.meta().pid {
@@ -89,10 +108,8 @@ impl Sheet {
         let exact = text::plural(meta.size, "byte", "bytes");
         let size = if meta.size < 1000 { exact } else { format!("{size} ({exact})") };
         self.line(kind, size);
-        let what: Vec<String> = ["kind", "type", "machine", "language", "encoding"]
-            .iter()
-            .filter_map(|name| fact_text(facts.get(*name)?))
-            .collect();
+        let what: Vec<String> =
+            WHAT.iter().filter_map(|name| fact_text(facts.get(*name)?)).collect();
         if !what.is_empty() {
             self.line("what", what.join(", "));
         }
@@ -153,9 +170,12 @@ impl Sheet {
         }
     }
 
+    /// Group by group: what is short in one line, then what is long.
     fn fact_lines(&mut self, facts: &Facts) {
-        const SAID: [&str; 6] = ["kind", "type", "machine", "language", "encoding", "shebang"];
-        for (name, value) in facts.iter().filter(|(name, _)| !SAID.contains(&name.as_str())) {
+        let said = |name: &str| SAID.contains(&name) || WHAT.contains(&name);
+        let mut groups: BTreeMap<&str, Vec<(&str, String, bool)>> = BTreeMap::new();
+        for (name, value) in facts.iter().filter(|(name, _)| !said(name)) {
+            let (group, rest) = name.split_once('.').unwrap_or(("", name));
             let shown = match value {
                 FactValue::Number(n) if name.ends_with("entry") => format!("{n:#x}"),
                 FactValue::Number(n) => text::count(*n),
@@ -163,7 +183,19 @@ impl Sheet {
                 FactValue::Text(text) => text::clean(text),
                 FactValue::List(list) => list_text(list),
             };
-            self.line(&text::clean(&name.replace('_', " ")), shown);
+            let is_short = !matches!(value, FactValue::List(_)) && shown.len() <= SHORT;
+            groups.entry(group).or_default().push((rest, shown, is_short));
+        }
+        for (group, facts) in groups {
+            let words = |name: &str| text::clean(&name.replace('_', " "));
+            let short = facts.iter().filter(|(.., is_short)| *is_short);
+            let short: Vec<String> = short.map(|(n, v, _)| format!("{} {v}", words(n))).collect();
+            let long = facts.iter().filter(|(.., is_short)| !is_short);
+            let long = long.map(|(n, v, _)| format!("{}: {v}", words(n)));
+            let lines = (!short.is_empty()).then(|| short.join(", ")).into_iter().chain(long);
+            for (i, line) in lines.enumerate() {
+                self.line(if i == 0 { group } else { "" }, line);
+            }
         }
     }
 
