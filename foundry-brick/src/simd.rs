@@ -5,9 +5,12 @@
 //! which is the definition (`cells`, `curve::unfold`), and tests compare them all.
 //!
 //! Knows: 64 bytes at a time. Must never know: tiles, cells' meaning beyond their four channels.
-#![expect(
-    unsafe_code,
-    reason = "loads, stores and calls of functions that need processor features"
+#![cfg_attr(
+    target_arch = "x86_64",
+    expect(
+        unsafe_code,
+        reason = "loads, stores and calls of functions that need processor features"
+    )
 )]
 
 use crate::cells::{GROWTH, is_printable, sums};
@@ -101,6 +104,10 @@ fn shares(leaf: &[u8; 64]) -> [u32; 3] {
 /// come from at most two of the 16-byte quarters.
 pub(crate) struct Permutation {
     table: [u8; 64],
+    #[cfg_attr(
+        not(target_arch = "x86_64"),
+        expect(dead_code, reason = "only shuffles of 16 bytes are told by it")
+    )]
     /// For each quarter of the output: the two quarters it takes bytes from, and the shuffle of each.
     quarters: [[(usize, [u8; 16]); 2]; 4],
 }
