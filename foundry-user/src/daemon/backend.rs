@@ -9,23 +9,30 @@ use crate::sources::composite::{Composite, Sharing};
 use crate::sources::ebpf::{Backend as Probes, EbpfSource, Limits};
 use crate::sources::fanotify::Options;
 use crate::sources::{Source, SourceError, backends};
+use std::time::Duration;
 
 /// Best first.
 const ORDER: [Backend; 3] = [Backend::Fentry, Backend::Tracepoint, Backend::Fanotify];
 
 /// Starts the backend that was asked for.
-pub(super) fn open(wanted: Backend) -> Result<Box<dyn Source>, FatalError> {
+pub(super) fn open(
+    wanted: Backend,
+    sweep: Option<Duration>,
+) -> Result<Box<dyn Source>, FatalError> {
     let mut tried = vec![];
     for backend in ORDER.into_iter().filter(|b| wanted == Backend::Auto || wanted == *b) {
-        match start(backend) {
+        match start(backend, sweep) {
             Ok(source) => return Ok(source),
-            Err(e) => tried.push(e.to_string()),
+            Err(error) => {
+                tracing::debug!(?backend, %error, "tried");
+                tried.push(error.to_string());
+            }
         }
     }
     Err(FatalError::NoBackend { tried: tried.join("; ") })
 }
 
-fn start(backend: Backend) -> Result<Box<dyn Source>, SourceError> {
+fn start(backend: Backend, sweep: Option<Duration>) -> Result<Box<dyn Source>, SourceError> {
     match backend {
         Backend::Fentry => Ok(Box::new(EbpfSource::start(Probes::Fentry, &Limits::default())?)),
         // Raw tracepoints say nothing of names.
@@ -34,6 +41,9 @@ fn start(backend: Backend) -> Result<Box<dyn Source>, SourceError> {
             let parts: Vec<Box<dyn Source>> = vec![content, backends::names()?];
             Ok(Box::new(Composite::new("tracepoint", Sharing::All, parts)?))
         }
-        Backend::Fanotify | Backend::Auto => backends::fanotify(Options::default()),
+        Backend::Fanotify | Backend::Auto => match sweep {
+            Some(period) => backends::swept(Options::default(), period),
+            None => backends::fanotify(Options::default()),
+        },
     }
 }

@@ -4,6 +4,7 @@
 //! Keeps: a process is looked up once for all its events of one drain; a process that is gone, or
 //! hidden from this user, is still named by its number.
 
+use crate::artifact::OsBytes;
 use crate::event::Actor;
 use crate::sources::batch::nameless;
 use std::collections::HashMap;
@@ -24,12 +25,12 @@ pub(super) struct Actors {
 impl Actors {
     /// The process `pid`.
     pub(super) fn of(&mut self, pid: u32) -> Actor {
-        self.known.entry(pid).or_insert_with(|| look_up(pid)).clone()
+        self.known.entry(pid).or_insert_with(|| crate::witness::actor(pid)).clone()
     }
 }
 
 /// Asks `/proc` about `pid`; what it does not say stays empty.
-pub(super) fn look_up(pid: u32) -> Actor {
+pub(crate) fn look_up(pid: u32) -> Actor {
     let mut actor = nameless(pid);
     let mut status = Vec::new();
     let read = std::fs::File::open(format!("/proc/{pid}/status"))
@@ -42,12 +43,19 @@ pub(super) fn look_up(pid: u32) -> Actor {
         actor.comm = comm;
     }
     actor.uid = real_uid(&status).unwrap_or_default();
-    let exe = format!("/proc/{pid}/exe");
-    if let Ok(path) = std::fs::read_link(&exe) {
-        actor.exe = Some(OsString::from(path).into_vec());
-        actor.exe_ino = std::fs::metadata(&exe).map_or(0, |stat| stat.ino());
+    if let Some((path, ino)) = program_of(pid) {
+        (actor.exe, actor.exe_ino) = (Some(path), ino);
     }
     actor
+}
+
+/// The path of the program that `pid` runs, and its inode number (0 where that is hidden).
+pub(crate) fn program_of(pid: u32) -> Option<(OsBytes, u64)> {
+    let exe = format!("/proc/{pid}/exe");
+    let path = std::fs::read_link(&exe).ok()?;
+    // Following the link leads to the inode itself, whatever its path is now.
+    let ino = std::fs::metadata(&exe).map_or(0, |stat| stat.ino());
+    Some((OsString::from(path).into_vec(), ino))
 }
 
 /// The first number after `Uid:`.

@@ -7,7 +7,9 @@ use crate::sources::composite::{Composite, Sharing};
 use crate::sources::fanotify::{Fanotify, Options};
 use crate::sources::inotify::Inotify;
 use crate::sources::proc_connector::ProcConnector;
+use crate::sources::sweeper::Sweeper;
 use crate::sources::{Source, SourceError};
+use std::time::Duration;
 
 /// The fanotify backend: names and whole-file hints (inotify where fanotify refuses, as a whole or for
 /// one directory), and processes where the kernel tells them.
@@ -15,12 +17,25 @@ use crate::sources::{Source, SourceError};
 /// # Errors
 /// [`SourceError::Unavailable`] where neither fanotify nor inotify can be had.
 pub fn fanotify(options: Options) -> Result<Box<dyn Source>, SourceError> {
+    Ok(Box::new(hinting(options)?))
+}
+
+/// As [`fanotify`], and a sweep every `period` for what it is not told: writes through names elsewhere,
+/// stores through mappings, whatever could not be marked.
+///
+/// # Errors
+/// As [`fanotify`].
+pub fn swept(options: Options, period: Duration) -> Result<Box<dyn Source>, SourceError> {
+    Ok(Box::new(hinting(options)?.with_optional(Box::new(Sweeper::every(period)?))?))
+}
+
+fn hinting(options: Options) -> Result<Composite, SourceError> {
     let (name, parts) = hints(options)?;
     let whole = Composite::new(name, Sharing::FirstOf, parts)?;
-    Ok(Box::new(match ProcConnector::open() {
-        Ok(processes) => whole.with_optional(Box::new(processes))?,
-        Err(_) => whole,
-    }))
+    match ProcConnector::open() {
+        Ok(processes) => whole.with_optional(Box::new(processes)),
+        Err(_) => Ok(whole),
+    }
 }
 
 /// Names of directory entries only, beside a source of content.

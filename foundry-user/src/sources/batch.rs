@@ -103,7 +103,7 @@ impl<'a> Batch<'a> {
 }
 
 /// The doer of an event, when only its number is known.
-pub(super) fn nameless(pid: u32) -> Actor {
+pub(crate) fn nameless(pid: u32) -> Actor {
     Actor { pid, tid: pid, ..Actor::default() }
 }
 

@@ -18,17 +18,17 @@ mod sys;
 mod tables;
 
 use self::groups::{Group, Groups};
-use self::records::{Named, Record, Records};
+use self::records::{Named, Record};
 use self::superblock::Superblock;
 use self::tables::Tables;
 use crate::artifact::{ArtifactId, FileKind};
 use crate::event::{Event, LossKind};
 use crate::sources::actors::Actors;
 use crate::sources::batch::Batch;
+use crate::sources::queue::Queue;
 use crate::sources::{Source, SourceCounters, SourceError};
 use crate::tracker::Tracker;
 use rustix::event::epoll;
-use rustix::io::Errno;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -117,48 +117,34 @@ impl Fanotify {
         lock(&self.shared.groups).privileged()
     }
 
-    /// Takes what was in the group's queue when it was called; events that come meanwhile may come,
-    /// too, but cannot keep it busy for ever.
+    /// Takes what was in the group's queue when it was called.
     fn drain_group(&mut self, group: &Group, batch: &mut Batch<'_>) -> Result<(), SourceError> {
-        let io_error = |op| move |error: Errno| SourceError::Io { op, source: error.into() };
-        let mut left = None;
-        loop {
-            let n = match rustix::io::read(&group.fd, self.buffer.as_mut_slice()) {
-                Ok(n) => n,
-                Err(Errno::AGAIN) => return Ok(()),
-                Err(Errno::INTR) => continue,
-                Err(error) => return Err(io_error("reading fanotify events")(error)),
-            };
-            let taken = self.take(n, group.superblock, batch)?;
-            if n + MOST_EVENT_BYTES < self.buffer.len() {
-                return Ok(());
-            }
-            left = match left {
-                None => {
-                    let bytes = rustix::io::ioctl_fionread(&group.fd)
-                        .map_err(io_error("measuring the fanotify queue"))?;
-                    // The kernel counts the fixed part of each event only; should it ever count
-                    // all of it, this many are more than there are.
-                    Some(bytes / records::METADATA_BYTES_U64)
-                }
-                Some(left) => Some(u64::saturating_sub(left, taken)),
-            };
-            if left == Some(0) {
-                return Ok(());
-            }
-        }
+        let queue = Queue {
+            fd: group.fd.as_fd(),
+            most_event_bytes: MOST_EVENT_BYTES,
+            ops: ["reading fanotify events", "measuring the fanotify queue"],
+        };
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let outcome = queue.drain(&mut buffer, |bytes| {
+            // The kernel counts the fixed part of each event only; should it ever count all of it,
+            // there are fewer than it seems.
+            let taken = self.take(bytes, group.superblock, batch)?;
+            Ok(taken * records::METADATA_BYTES_U64)
+        });
+        self.buffer = buffer;
+        outcome
     }
 
-    /// Translates the first `n` bytes of the buffer; says how many events were in them.
+    /// Translates a piece of the queue; says how many events were in it.
     fn take(
         &mut self,
-        n: usize,
+        bytes: &[u8],
         superblock: Superblock,
         batch: &mut Batch<'_>,
     ) -> Result<u64, SourceError> {
         let tables = lock(&self.shared.tables);
         let before = self.counters.seen;
-        for record in Records::new(self.buffer.get(..n).unwrap_or_default()) {
+        for record in records::of(bytes) {
             let record = record.map_err(|error| SourceError::Invalid {
                 backend: "fanotify",
                 what: error.to_string(),
@@ -303,5 +289,5 @@ impl Tracker for Shared {
 /// How many records there are in any bytes.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn count_records(bytes: &[u8]) -> usize {
-    records::Records::new(bytes).map_while(Result::ok).count()
+    records::of(bytes).map_while(Result::ok).count()
 }

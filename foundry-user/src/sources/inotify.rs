@@ -8,12 +8,13 @@
 
 mod records;
 
-use self::records::{Record, Records};
+use self::records::Record;
 use crate::artifact::{ArtifactId, FileKind};
 use crate::event::{Event, LossKind};
 use crate::sources::actors::Actors;
 use crate::sources::batch::Batch;
 use crate::sources::owners::Owners;
+use crate::sources::queue::Queue;
 use crate::sources::{Source, SourceCounters, SourceError};
 use crate::tracker::Tracker;
 use rustix::fs::inotify::{self, WatchFlags};
@@ -120,10 +121,10 @@ impl Inotify {
         })
     }
 
-    /// Translates the first `n` bytes of the buffer.
-    fn take(&mut self, n: usize, batch: &mut Batch<'_>) -> Result<(), SourceError> {
+    /// Translates a piece of the queue.
+    fn take(&mut self, bytes: &[u8], batch: &mut Batch<'_>) -> Result<(), SourceError> {
         let mut watches = self.shared.watches();
-        for record in Records::new(self.buffer.get(..n).unwrap_or_default()) {
+        for record in records::of(bytes) {
             let record = record.map_err(|error| SourceError::Invalid {
                 backend: "inotify",
                 what: error.to_string(),
@@ -180,32 +181,21 @@ impl Source for Inotify {
     }
 
     fn drain(&mut self, out: &mut Vec<Event>) -> Result<(), SourceError> {
-        let io_error = |op| move |error: Errno| SourceError::Io { op, source: error.into() };
         let mut batch = Batch::new(out, crate::clock::monotonic());
         let shared = Arc::clone(&self.shared);
-        let mut left = None;
-        while left != Some(0) {
-            let n = match rustix::io::read(&shared.fd, self.buffer.as_mut_slice()) {
-                Ok(n) => n,
-                Err(Errno::AGAIN) => break,
-                Err(Errno::INTR) => continue,
-                Err(error) => return Err(io_error("reading inotify events")(error)),
-            };
-            self.take(n, &mut batch)?;
-            if n + MOST_EVENT_BYTES < self.buffer.len() {
-                break;
-            }
-            // No more than was there when it began: a flood must not keep it here for ever.
-            left = match left {
-                None => Some(
-                    rustix::io::ioctl_fionread(&shared.fd)
-                        .map_err(io_error("measuring the inotify queue"))?,
-                ),
-                Some(left) => Some(u64::saturating_sub(left, u64::try_from(n).unwrap_or(left))),
-            };
-        }
+        let queue = Queue {
+            fd: shared.fd.as_fd(),
+            most_event_bytes: MOST_EVENT_BYTES,
+            ops: ["reading inotify events", "measuring the inotify queue"],
+        };
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let outcome = queue.drain(&mut buffer, |bytes| {
+            self.take(bytes, &mut batch)?;
+            Ok(u64::try_from(bytes.len()).unwrap_or(u64::MAX))
+        });
+        self.buffer = buffer;
         self.counters.coalesced += batch.finish(&mut Actors::default());
-        Ok(())
+        outcome
     }
 
     fn counters(&self) -> SourceCounters {
@@ -278,5 +268,5 @@ fn explain(error: Errno) -> io::Error {
 /// How many records there are in any bytes.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn count_records(bytes: &[u8]) -> usize {
-    records::Records::new(bytes).map_while(Result::ok).count()
+    records::of(bytes).map_while(Result::ok).count()
 }

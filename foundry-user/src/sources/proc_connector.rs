@@ -7,9 +7,8 @@
 
 mod records;
 
-use self::records::{Message, Messages, What};
+use self::records::{Message, What};
 use crate::event::{Actor, Event, LossKind, MonotonicNs};
-use crate::sources::actors::look_up;
 use crate::sources::batch::nameless;
 use crate::sources::{Source, SourceCounters, SourceError};
 use crate::tracker::{NoTracker, Tracker};
@@ -98,7 +97,7 @@ impl ProcConnector {
                     return Err(refused(format!("no answer to the subscription: {error}")));
                 }
             };
-            for message in Messages::new(self.buffer.get(..n).unwrap_or_default()) {
+            for message in records::of(self.buffer.get(..n).unwrap_or_default()) {
                 let message = message.map_err(|malformed| refused(malformed.to_string()))?;
                 match message.what {
                     What::Answer { ack, error } if ack == ask.wrapping_add(1) => {
@@ -155,7 +154,7 @@ impl State {
         match message.what {
             What::Exec { tgid } => {
                 self.counters.seen += 1;
-                let actor = look_up(tgid);
+                let actor = crate::witness::actor(tgid);
                 if self.running.len() < MOST_REMEMBERED || self.running.contains_key(&tgid) {
                     self.running.insert(tgid, actor.clone());
                 }
@@ -229,7 +228,7 @@ impl Source for ProcConnector {
                     return Err(SourceError::Io { op, source: error.into() });
                 }
             };
-            for message in Messages::new(self.buffer.get(..n).unwrap_or_default()) {
+            for message in records::of(self.buffer.get(..n).unwrap_or_default()) {
                 let message = message.map_err(|error| SourceError::Invalid {
                     backend: BACKEND,
                     what: error.to_string(),
@@ -252,7 +251,7 @@ impl Source for ProcConnector {
 /// How many messages there are in any bytes.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn count_messages(bytes: &[u8]) -> usize {
-    records::Messages::new(bytes).map_while(Result::ok).count()
+    records::of(bytes).map_while(Result::ok).count()
 }
 
 #[cfg(test)]

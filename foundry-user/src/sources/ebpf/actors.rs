@@ -7,9 +7,6 @@ use crate::artifact::OsBytes;
 use crate::event::Actor;
 use foundry_common::abi::Header;
 use std::collections::HashMap;
-use std::os::unix::ffi::OsStringExt;
-use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
 
 /// Programs remembered: more than a busy machine runs, at about 100 bytes each.
 const MOST_PROGRAMS: usize = 16_384;
@@ -75,16 +72,15 @@ fn actor(header: &Header, exe: Option<OsBytes>) -> Actor {
 
 /// The program that the process runs now, if that is still the inode of the record.
 fn read_proc(header: &Header) -> Option<OsBytes> {
-    let link = PathBuf::from(format!("/proc/{}/exe", header.pid));
-    let path = std::fs::read_link(&link).ok()?;
-    // Following the link opens the inode itself, whatever its path is now.
-    let same = std::fs::metadata(&link).is_ok_and(|found| found.ino() == header.exe_ino);
-    same.then(|| path.into_os_string().into_vec())
+    let (path, ino) = crate::witness::program_of(header.pid)?;
+    (ino == header.exe_ino).then_some(path)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::ffi::OsStringExt;
+    use std::os::unix::fs::MetadataExt;
 
     fn header(pid: u32, exe_ino: u64) -> Header {
         let mut comm = [0; 16];

@@ -40,6 +40,9 @@ const CONTENT: u64 = libc::FAN_MODIFY | libc::FAN_CLOSE_WRITE;
 /// subvolume and the top of the same file system), so there can be two groups.
 const MOST_GROUPS_PER_FILE_SYSTEM: usize = 2;
 
+/// Groups made ahead: for file systems that are met when the privileges for making them are gone.
+const SPARE: usize = 8;
+
 /// One notification group.
 #[derive(Debug)]
 pub(super) struct Group {
@@ -69,6 +72,8 @@ enum Whole {
 #[derive(Debug)]
 pub(super) struct Groups {
     flags: u32,
+    /// Made ahead, with all that was granted.
+    spare: Vec<OwnedFd>,
     options: Options,
     privileged: bool,
     epoll: Arc<OwnedFd>,
@@ -91,9 +96,16 @@ impl Groups {
             [(limits | target, true), (limits, true), (target, false), (0, false)]
         {
             match sys::init(BASE | extra) {
-                Ok(_) => {
+                Ok(first) => {
+                    let mut spare = vec![first];
+                    if privileged {
+                        // Fewer will do: others are made when they are needed.
+                        let more = (1..SPARE).map_while(|_| sys::init(BASE | extra).ok());
+                        spare.extend(more);
+                    }
                     return Ok(Self {
                         flags: BASE | extra,
+                        spare,
                         options,
                         privileged,
                         epoll,
@@ -200,6 +212,20 @@ impl Groups {
         self.mark_in_new_group(superblock, libc::FAN_MARK_INODE, mask, fd)
     }
 
+    /// One that was made ahead; or, where privileges are gone, one that says less of who did it.
+    fn new_group(&mut self) -> io::Result<OwnedFd> {
+        if let Some(spare) = self.spare.pop() {
+            return Ok(spare);
+        }
+        match sys::init(self.flags) {
+            Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
+                let limits = libc::FAN_UNLIMITED_MARKS | libc::FAN_UNLIMITED_QUEUE;
+                sys::init(self.flags & !limits)
+            }
+            outcome => outcome,
+        }
+    }
+
     /// A group that could not take its first mark is dropped again.
     fn mark_in_new_group(
         &mut self,
@@ -208,7 +234,7 @@ impl Groups {
         mask: u64,
         fd: BorrowedFd<'_>,
     ) -> io::Result<()> {
-        let group = Group { fd: sys::init(self.flags).map_err(explain)?, superblock };
+        let group = Group { fd: self.new_group().map_err(explain)?, superblock };
         epoll::add(&self.epoll, &group.fd, epoll::EventData::new_u64(0), epoll::EventFlags::IN)?;
         sys::mark(group.fd.as_fd(), kind, mask, fd).map_err(explain)?;
         let group = Arc::new(group);

@@ -4,6 +4,8 @@
 //! Must never know: artifacts, which events matter.
 //! Keeps: any bytes give records or an error; nothing is read out of bounds, nothing is allocated.
 
+use crate::sources::queue;
+
 /// Length of the fixed part, and the version of the layout it announces.
 const METADATA_BYTES: usize = 24;
 pub(super) const METADATA_BYTES_U64: u64 = METADATA_BYTES as u64;
@@ -46,30 +48,9 @@ pub(super) enum Malformed {
     Length,
 }
 
-/// The records in a buffer that was read from a group. Ends after the first error.
-pub(super) struct Records<'a> {
-    rest: &'a [u8],
-}
-
-impl<'a> Records<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
-        Self { rest: bytes }
-    }
-}
-
-impl<'a> Iterator for Records<'a> {
-    type Item = Result<Record<'a>, Malformed>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.rest.is_empty() {
-            return None;
-        }
-        let bytes = std::mem::take(&mut self.rest);
-        Some(event(bytes).map(|(record, rest)| {
-            self.rest = rest;
-            record
-        }))
-    }
+/// The records in a piece of the queue. Ends after the first error.
+pub(super) fn of(bytes: &[u8]) -> impl Iterator<Item = Result<Record<'_>, Malformed>> {
+    queue::records(bytes, event)
 }
 
 /// The event at the start of `bytes`, and what follows it.

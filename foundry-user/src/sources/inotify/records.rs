@@ -4,6 +4,8 @@
 //! Must never know: artifacts, which events matter.
 //! Keeps: any bytes give records or an error; nothing is read out of bounds, nothing is allocated.
 
+use crate::sources::queue;
+
 /// Watch, mask, cookie and length.
 const HEADER_BYTES: usize = 16;
 
@@ -21,33 +23,17 @@ pub(super) struct Record<'a> {
 #[error("an event is longer than what was read")]
 pub(super) struct Malformed;
 
-/// The records in a buffer that was read. Ends after the first error.
-pub(super) struct Records<'a> {
-    rest: &'a [u8],
-}
-
-impl<'a> Records<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
-        Self { rest: bytes }
-    }
-}
-
-impl<'a> Iterator for Records<'a> {
-    type Item = Result<Record<'a>, Malformed>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.rest.is_empty() {
-            return None;
-        }
-        let bytes = std::mem::take(&mut self.rest);
-        let Some((record, rest)) = event(bytes) else { return Some(Err(Malformed)) };
-        self.rest = rest;
-        Some(Ok(record))
-    }
+/// The records in a piece of the queue. Ends after the first error.
+pub(super) fn of(bytes: &[u8]) -> impl Iterator<Item = Result<Record<'_>, Malformed>> {
+    queue::records(bytes, event)
 }
 
 /// The event at the start of `bytes`, and what follows it.
-fn event(bytes: &[u8]) -> Option<(Record<'_>, &[u8])> {
+fn event(bytes: &[u8]) -> Result<(Record<'_>, &[u8]), Malformed> {
+    parse(bytes).ok_or(Malformed)
+}
+
+fn parse(bytes: &[u8]) -> Option<(Record<'_>, &[u8])> {
     let (header, rest) = bytes.split_first_chunk::<HEADER_BYTES>()?;
     let [w0, w1, w2, w3, m0, m1, m2, m3, _, _, _, _, l0, l1, l2, l3] = *header;
     let length = usize::try_from(u32::from_ne_bytes([l0, l1, l2, l3])).ok()?;

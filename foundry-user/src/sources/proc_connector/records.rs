@@ -4,6 +4,8 @@
 //! Must never know: artifacts, what a process is looked up for.
 //! Keeps: any bytes give messages or an error; nothing is read out of bounds, nothing is allocated.
 
+use crate::sources::queue;
+
 /// `struct nlmsghdr` and `struct cn_msg`.
 const NETLINK_BYTES: usize = 16;
 const CONNECTOR_BYTES: usize = 20;
@@ -47,33 +49,9 @@ pub(super) struct Message {
 #[error("a message is longer than what was received")]
 pub(super) struct Malformed;
 
-/// The messages in one datagram. Ends after the first error.
-pub(super) struct Messages<'a> {
-    rest: &'a [u8],
-}
-
-impl<'a> Messages<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
-        Self { rest: bytes }
-    }
-}
-
-impl Iterator for Messages<'_> {
-    type Item = Result<Message, Malformed>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            if self.rest.is_empty() {
-                return None;
-            }
-            let bytes = std::mem::take(&mut self.rest);
-            let Some((message, rest)) = netlink(bytes) else { return Some(Err(Malformed)) };
-            self.rest = rest;
-            if let Some(message) = message {
-                return Some(Ok(message));
-            }
-        }
-    }
+/// The messages in one datagram; those of no concern are passed over. Ends after the first error.
+pub(super) fn of(bytes: &[u8]) -> impl Iterator<Item = Result<Message, Malformed>> {
+    queue::records(bytes, |bytes| netlink(bytes).ok_or(Malformed)).filter_map(Result::transpose)
 }
 
 /// Native-endian `u32` at `at`.

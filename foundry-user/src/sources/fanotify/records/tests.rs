@@ -52,7 +52,7 @@ fn several() -> Vec<u8> {
 #[test]
 fn events_come_out_as_they_went_in() {
     let bytes = several();
-    let records: Result<Vec<_>, _> = Records::new(&bytes).collect();
+    let records: Result<Vec<_>, _> = of(&bytes).collect();
     let place = |dir, name| Some(Named { dir, name });
     assert_eq!(
         records.unwrap(),
@@ -80,26 +80,26 @@ fn events_come_out_as_they_went_in() {
 fn lengths_that_lie_are_refused() {
     let whole = several();
     for cut in 1..whole.len() {
-        let records = Records::new(&whole[..cut]);
+        let records = of(&whole[..cut]);
         let good = records.take_while(Result::is_ok).count();
         assert!(good < 3, "cut at {cut}");
     }
     let mut version = whole.clone();
     version[4] = 4;
-    assert_eq!(Records::new(&version).next(), Some(Err(Malformed::Version(4))));
+    assert_eq!(of(&version).next(), Some(Err(Malformed::Version(4))));
     let mut nothing = whole.clone();
     nothing[..4].fill(0);
-    assert_eq!(Records::new(&nothing).collect::<Vec<_>>(), [Err(Malformed::Length)]);
+    assert_eq!(of(&nothing).collect::<Vec<_>>(), [Err(Malformed::Length)]);
     // An information record of length 0 would be read for ever.
     let mut endless = whole;
     endless[METADATA_BYTES + 2..METADATA_BYTES + 4].fill(0);
-    assert_eq!(Records::new(&endless).collect::<Vec<_>>(), [Err(Malformed::Length)]);
+    assert_eq!(of(&endless).collect::<Vec<_>>(), [Err(Malformed::Length)]);
 }
 
 #[test]
 fn any_bytes_end() {
     crate::sources::mutations::each(&several(), |bytes| {
-        let records = Records::new(bytes);
+        let records = of(bytes);
         // Every record but the last takes at least its fixed part.
         assert!(records.count() <= bytes.len() / METADATA_BYTES + 1);
     });

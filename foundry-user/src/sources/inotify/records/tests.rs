@@ -25,7 +25,7 @@ fn several() -> Vec<u8> {
 #[test]
 fn events_come_out_as_they_went_in() {
     let bytes = several();
-    let records: Result<Vec<_>, _> = Records::new(&bytes).collect();
+    let records: Result<Vec<_>, _> = of(&bytes).collect();
     assert_eq!(
         records.unwrap(),
         [
@@ -40,7 +40,7 @@ fn events_come_out_as_they_went_in() {
 fn events_that_end_early_are_refused() {
     let whole = several();
     for cut in 1..whole.len() {
-        let good = Records::new(&whole[..cut]).take_while(Result::is_ok).count();
+        let good = of(&whole[..cut]).take_while(Result::is_ok).count();
         assert!(good < 3, "cut at {cut}");
     }
 }
@@ -48,6 +48,6 @@ fn events_that_end_early_are_refused() {
 #[test]
 fn any_bytes_end() {
     crate::sources::mutations::each(&several(), |bytes| {
-        assert!(Records::new(bytes).count() <= bytes.len() / HEADER_BYTES + 1);
+        assert!(of(bytes).count() <= bytes.len() / HEADER_BYTES + 1);
     });
 }

@@ -33,7 +33,7 @@ fn several() -> Vec<u8> {
 
 #[test]
 fn messages_come_out_as_they_went_in() {
-    let messages: Result<Vec<_>, _> = Messages::new(&several()).collect();
+    let messages: Result<Vec<_>, _> = of(&several()).collect();
     let message = |cpu, seq, what| Message { cpu, seq, at_ns: 77, what };
     assert_eq!(
         messages.unwrap(),
@@ -51,24 +51,24 @@ fn messages_come_out_as_they_went_in() {
 fn messages_of_others_are_passed_over() {
     let mut bytes = several();
     bytes[NETLINK_BYTES] = 9;
-    assert_eq!(Messages::new(&bytes).count(), 4);
+    assert_eq!(of(&bytes).count(), 4);
 }
 
 #[test]
 fn messages_that_end_early_are_refused() {
     let whole = several();
     for cut in 1..whole.len() {
-        let good = Messages::new(&whole[..cut]).take_while(Result::is_ok).count();
+        let good = of(&whole[..cut]).take_while(Result::is_ok).count();
         assert!(good < 5, "cut at {cut}");
     }
     let mut nothing = whole;
     nothing[..4].fill(0);
-    assert_eq!(Messages::new(&nothing).collect::<Vec<_>>(), [Err(Malformed)]);
+    assert_eq!(of(&nothing).collect::<Vec<_>>(), [Err(Malformed)]);
 }
 
 #[test]
 fn any_bytes_end() {
     crate::sources::mutations::each(&several(), |bytes| {
-        assert!(Messages::new(bytes).count() <= bytes.len() / NETLINK_BYTES + 1);
+        assert!(of(bytes).count() <= bytes.len() / NETLINK_BYTES + 1);
     });
 }
