@@ -11,7 +11,10 @@ mod names;
 mod open;
 mod settle;
 
+pub use open::anywhere;
+
 use crate::artifact::FileIdentity;
+use crate::diagnostics::{Throttle, shown};
 use crate::facts::host::Host;
 use crate::pipeline::input::ReadFailure;
 use crate::tracker::Tracker;
@@ -30,6 +33,7 @@ pub struct Reader {
     hidden: Vec<FileIdentity>,
     /// What this machine says of files: owners, packages.
     host: Host,
+    refusals: Throttle,
 }
 
 /// A watched root, held open: it stays what it was even if its path leads elsewhere one day.
@@ -53,7 +57,7 @@ impl Reader {
             Err(e) => Err((path.clone(), e.into())),
         };
         let roots = roots.iter().map(open).collect::<Result<_, _>>()?;
-        Ok(Self { roots, tracker, hidden, host: Host::this() })
+        Ok(Self { roots, tracker, hidden, host: Host::this(), refusals: Throttle::new() })
     }
 
     /// What `statx` says of a root now.
@@ -64,6 +68,16 @@ impl Reader {
         let root = self.roots.iter().find(|r| r.path == path);
         let root = root.ok_or_else(|| std::io::Error::from(std::io::ErrorKind::NotFound))?;
         Ok(open::stat_fd(&root.fd)?)
+    }
+
+    /// Whether the source took it; why not is said, since only comparing tells of changes then.
+    fn is_tracked(&self, path: &[u8], outcome: std::io::Result<()>) -> bool {
+        if let Err(error) = &outcome
+            && let Some(held_back) = self.refusals.pass(crate::clock::monotonic())
+        {
+            tracing::warn!(path = ?shown(path), %error, held_back, "changes go unheard");
+        }
+        outcome.is_ok()
     }
 
     /// The root above `path`, and the way from there.

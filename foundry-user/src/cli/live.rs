@@ -6,7 +6,7 @@
 use crate::error::CommandError;
 use foundry_brick::geometry::TILE_BYTES;
 use foundry_brick::{Identity, Kind, Meta, Payload};
-use rustix::fs::{AtFlags, Mode, OFlags, SeekFrom, Statx, StatxFlags};
+use rustix::fs::{AtFlags, OFlags, SeekFrom, Statx, StatxFlags};
 use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -36,7 +36,7 @@ impl LiveFile {
     pub(super) fn open(path: &Path) -> Result<Self, CommandError> {
         let io = |e: rustix::io::Errno| CommandError::io("open", path, e.into());
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-        let file: File = match rustix::fs::open(path, flags, Mode::empty()) {
+        let file: File = match crate::reader::anywhere(path, flags) {
             Ok(fd) => fd.into(),
             // A socket cannot be opened at all; what it is says more than the error.
             Err(rustix::io::Errno::NXIO) => return Err(not_regular(path, "a socket or a device")),

@@ -8,6 +8,7 @@ use super::settle::settle;
 use super::{Reader, failure, open};
 use crate::artifact::{FileKind, Stat};
 use crate::facts::{self, Subject};
+use crate::diagnostics::shown;
 use crate::pipeline::effect::ReadRequest;
 use crate::pipeline::input::{Bytes, ReadFailure, ReadPart};
 use crate::pipeline::ranges::Ranges;
@@ -28,6 +29,7 @@ impl Reader {
     /// Carries out `Effect::Read`. The last part is `End` or `Failed`, unless `sink` says no.
     pub fn read(&self, request: &ReadRequest, sink: &mut Sink<'_>) {
         if let Err(Stop::Failed(failure)) = self.try_read(request, sink) {
+            tracing::debug!(path = ?shown(&request.path), ?failure, "not read");
             sink(ReadPart::Failed(failure));
         }
     }
@@ -37,7 +39,8 @@ impl Reader {
         let fd = File::from(open::open(root, rest, &request.expect)?);
         let size = open::stat_fd(&fd)?.size;
         let artifact = request.artifact;
-        let tracked = self.tracker.track(fd.as_fd(), artifact, FileKind::File, size).is_ok();
+        let tracked = self.tracker.track(fd.as_fd(), artifact, FileKind::File, size);
+        let tracked = self.is_tracked(&request.path, tracked);
         let sees_mapped_stores = self.tracker.sees_mapped_stores(fd.as_fd());
         if request.settle {
             settle(&fd);

@@ -5,19 +5,16 @@
 
 use super::open::stat_path;
 use crate::artifact::{FileIdentity, FileKind};
-use crate::pipeline::input::Input;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// Carries out `Effect::ScanMappings`. Processes that may not be looked at are left out.
+/// All of them, once each. Processes that may not be looked at are left out.
 #[must_use]
-pub fn scan() -> Input {
+pub fn shared_writable_files() -> Vec<FileIdentity> {
     let mut found: BTreeMap<(Vec<u8>, u64), Option<FileIdentity>> = BTreeMap::new();
-    let Ok(processes) = std::fs::read_dir("/proc") else {
-        return Input::Mappings { shared_writable: vec![] };
-    };
+    let Ok(processes) = std::fs::read_dir("/proc") else { return vec![] };
     for entry in processes.flatten() {
         let name = entry.file_name();
         if !name.as_bytes().iter().all(u8::is_ascii_digit) {
@@ -30,7 +27,7 @@ pub fn scan() -> Input {
         }
     }
     let files: BTreeSet<FileIdentity> = found.into_values().flatten().collect();
-    Input::Mappings { shared_writable: files.into_iter().collect() }
+    files.into_iter().collect()
 }
 
 /// One line of `maps`, as far as it matters.

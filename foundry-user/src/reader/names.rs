@@ -46,7 +46,8 @@ impl Reader {
         if made_up(&fd) {
             return Ok(Listing { entries: vec![], tracked: true });
         }
-        let tracked = self.tracker.track(fd.as_fd(), dir, FileKind::Directory, 0).is_ok();
+        let tracked = self.tracker.track(fd.as_fd(), dir, FileKind::Directory, 0);
+        let tracked = self.is_tracked(path, tracked);
         let mut entries = self.entries(&fd).map_err(failure)?;
         entries.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         entries.dedup_by(|a, b| a.0 == b.0);

@@ -27,16 +27,41 @@ pub(super) fn resolve(root: &Root, rest: &Path) -> Result<OwnedFd, Errno> {
     if bytes.is_empty() {
         return rustix::io::dup(&root.fd);
     }
+    let (ways, last) = steps(bytes)?;
     let mut at: Option<OwnedFd> = None;
-    let mut left = bytes;
+    for way in ways {
+        let from = at.as_ref().map_or(root.fd.as_fd(), AsFd::as_fd);
+        at = Some(beneath(from, way)?);
+    }
+    beneath(at.as_ref().map_or(root.fd.as_fd(), AsFd::as_fd), last)
+}
+
+/// A path as the kernel takes it: directories, each to be opened in the one before, and the rest.
+fn steps(path: &[u8]) -> Result<(Vec<&[u8]>, &[u8]), Errno> {
+    let (mut ways, mut left) = (vec![], path);
     while STEP < left.len() {
         let cut = left[..STEP].iter().rposition(|b| *b == b'/').ok_or(Errno::NAMETOOLONG)?;
-        let step = &left[..cut];
+        ways.push(&left[..cut]);
         left = &left[cut + 1..];
-        let from = at.as_ref().map_or(root.fd.as_fd(), AsFd::as_fd);
-        at = Some(beneath(from, step)?);
     }
-    beneath(at.as_ref().map_or(root.fd.as_fd(), AsFd::as_fd), left)
+    Ok((ways, left))
+}
+
+/// Opens any path, however long; symbolic links are followed as `flags` say.
+///
+/// # Errors
+/// As `openat(2)`.
+pub fn anywhere(path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
+    let (ways, last) = steps(path.as_os_str().as_bytes())?;
+    let mut at: Option<OwnedFd> = None;
+    let from = |at: &Option<OwnedFd>, path: &[u8], flags: OFlags| {
+        let dir = at.as_ref().map_or(rustix::fs::CWD, AsFd::as_fd);
+        rustix::fs::openat(dir, OsStr::from_bytes(path), flags, Mode::empty())
+    };
+    for way in ways {
+        at = Some(from(&at, way, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC)?);
+    }
+    from(&at, last, flags)
 }
 
 fn beneath(from: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd, Errno> {

@@ -4,8 +4,11 @@
 //! Keeps: links are not followed; the store is no part of a tree; what comes and goes meanwhile is
 //! not missed.
 
+use crate::reader::anywhere;
 use crate::store::brick_path;
+use rustix::fs::{FileType, OFlags};
 use std::fs;
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -15,9 +18,9 @@ pub(super) fn files(store: &Path, roots: &[PathBuf]) -> Vec<PathBuf> {
     let mut directories: Vec<PathBuf> = roots.to_vec();
     while let Some(directory) = directories.pop() {
         // A directory that is gone, or closed to us, has nothing that could be compared.
-        let Ok(entries) = fs::read_dir(&directory) else { continue };
+        let Some(entries) = entries(&directory) else { continue };
         for entry in entries.flatten() {
-            let path = entry.path();
+            let path = directory.join(entry.file_name());
             match entry.file_type() {
                 Ok(kind) if kind.is_dir() && path != store => directories.push(path),
                 Ok(kind) if kind.is_file() && lacks_brick(store, &path) => found.push(path),
@@ -29,11 +32,20 @@ pub(super) fn files(store: &Path, roots: &[PathBuf]) -> Vec<PathBuf> {
     found
 }
 
+/// What is in a directory, however long its path.
+fn entries(directory: &Path) -> Option<fs::ReadDir> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let open = anywhere(directory, flags).ok()?;
+    fs::read_dir(format!("/proc/self/fd/{}", open.as_raw_fd())).ok()
+}
+
 /// Whether there is such a file, and no brick of it.
 pub(super) fn lacks_brick(store: &Path, path: &Path) -> bool {
     // The file is looked at last: one that went away meanwhile took its brick with it.
     !brick_path(store, path.as_os_str().as_bytes()).exists()
-        && fs::symlink_metadata(path).is_ok_and(|m| m.is_file())
+        && anywhere(path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC)
+            .and_then(rustix::fs::fstat)
+            .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile)
 }
 
 #[cfg(test)]
