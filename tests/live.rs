@@ -10,7 +10,9 @@
 
 mod crash;
 mod first_user;
+mod guard;
 mod habits;
+mod hostile;
 mod scenario;
 mod storm;
 
@@ -82,6 +84,21 @@ macro_rules! on_backend {
             #[test]
             fn status_counts() {
                 super::habits::status_counts(BACKEND);
+            }
+
+            #[test]
+            fn privileges_are_given_up() {
+                super::guard::privileges_are_given_up(BACKEND);
+            }
+
+            #[test]
+            fn whatever_lies_in_a_tree() {
+                super::hostile::whatever_lies_in_a_tree(BACKEND);
+            }
+
+            #[test]
+            fn a_directory_becomes_a_link_and_back() {
+                super::hostile::a_directory_becomes_a_link_and_back(BACKEND);
             }
 
             #[test]

@@ -32,6 +32,11 @@ pub struct Cli {
     #[arg(long, value_name = "FILE", global = true, value_hint = ValueHint::FilePath)]
     pub config: Option<PathBuf>,
 
+    /// What to say on standard error: a level (error, warn, info, debug, trace) or a filter as in
+    /// RUST_LOG [default: RUST_LOG, else warnings and what the daemon sets up]
+    #[arg(long, value_name = "LEVEL", global = true)]
+    pub log: Option<String>,
+
     /// The main job's own flags.
     #[command(flatten)]
     pub watch: Watch,
@@ -88,6 +93,15 @@ pub struct Watch {
     /// Where Geometry OS's map is told of new tiles [default: 127.0.0.1:8765]
     #[arg(long, value_name = "ADDRESS:PORT", requires = "geometry_os")]
     pub geometry_os_listen: Option<std::net::SocketAddr>,
+
+    /// Where changes may go unheard, compare every file with its brick this often; 0 is never
+    /// [default: 60]
+    #[arg(long, value_name = "SECONDS")]
+    pub sweep: Option<u64>,
+
+    /// Keep every privilege and every place in reach, to find out whether the sandbox is in the way
+    #[arg(long)]
+    pub no_sandbox: bool,
 }
 
 impl Cli {
@@ -104,6 +118,9 @@ impl Cli {
             no_listen: self.watch.no_listen.then_some(true),
             geometry_os: self.watch.geometry_os.clone(),
             geometry_os_listen: self.watch.geometry_os_listen,
+            sweep: self.watch.sweep,
+            log: self.log.clone(),
+            no_sandbox: self.watch.no_sandbox.then_some(true),
         }
     }
 }
@@ -141,6 +158,9 @@ pub enum Command {
     Completions(Completions),
     /// Print the manual page (roff)
     Man(Man),
+    /// Look into processes for a daemon that may not: only the daemon itself starts this
+    #[command(name = crate::witness::WORD, hide = true)]
+    Witness,
 }
 
 /// `publish`

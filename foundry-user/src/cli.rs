@@ -32,6 +32,7 @@ mod watch;
 
 use crate::args::{Cli, Command};
 use crate::config::{Wishes, store_or_default};
+use crate::diagnostics;
 use crate::error::{CommandError, Exit};
 use output::complain;
 use std::path::PathBuf;
@@ -53,6 +54,8 @@ pub fn run(cli: Cli) -> ExitCode {
 fn dispatch(cli: Cli) -> Result<Exit, CommandError> {
     let file = cli.config.as_deref().map(Wishes::read).transpose()?.unwrap_or_default();
     let typed = cli.wishes();
+    diagnostics::start(typed.log.as_deref().or(file.log.as_deref()))
+        .map_err(CommandError::Usage)?;
     let Some(command) = cli.command else {
         return watch::run(&typed.or(file).watch()?);
     };
@@ -78,6 +81,7 @@ fn dispatch(cli: Cli) -> Result<Exit, CommandError> {
         Command::Doctor(args) => doctor::run(&args),
         Command::Completions(args) => shell::completions(&args),
         Command::Man(args) => shell::man(&args),
+        Command::Witness => watch::witness(),
     }
 }
 

@@ -9,6 +9,7 @@ use crate::error::CommandError;
 use serde::Deserialize;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// How kernel events are had.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
@@ -61,6 +62,10 @@ pub struct WatchConfig {
     pub listen: Listen,
     /// The `systems/builder` directory of a Geometry OS, and where its map is told of new tiles.
     pub geometry_os: Option<(PathBuf, SocketAddr)>,
+    /// Between two comparisons of everything, where changes may go unheard.
+    pub sweep: Option<Duration>,
+    /// Give up, once everything is open, whatever is not needed any more.
+    pub sandbox: bool,
 }
 
 /// Where the map listens.
@@ -77,6 +82,9 @@ pub enum Listen {
 
 /// Where the map listens when nothing else was said.
 pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7878);
+
+/// Seconds between two comparisons of everything, when nothing else was said.
+pub const SWEEP_SECONDS: u64 = 60;
 
 /// One set of wishes: what was typed, or what the file says. `None` where nothing was said.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -104,10 +112,17 @@ pub struct Wishes {
     /// Where its map is told of new tiles.
     #[serde(rename = "geometry-os-listen")]
     pub geometry_os_listen: Option<SocketAddr>,
+    /// Seconds between two comparisons of everything, where changes may go unheard.
+    pub sweep: Option<u64>,
+    /// What to say on standard error.
+    pub log: Option<String>,
+    /// Keep every privilege.
+    #[serde(rename = "no-sandbox")]
+    pub no_sandbox: Option<bool>,
 }
 
 /// The keys of the configuration file: the names of the flags.
-const KEYS: [&str; 9] = [
+const KEYS: [&str; 12] = [
     "watch",
     "store",
     "backend",
@@ -117,6 +132,9 @@ const KEYS: [&str; 9] = [
     "no-listen",
     "geometry-os",
     "geometry-os-listen",
+    "sweep",
+    "log",
+    "no-sandbox",
 ];
 
 /// Where Geometry OS's own map server tells browsers of new tiles.
@@ -165,6 +183,9 @@ impl Wishes {
             no_listen: self.no_listen.or(other.no_listen.filter(|_| self.listen.is_none())),
             geometry_os: self.geometry_os.or(other.geometry_os),
             geometry_os_listen: self.geometry_os_listen.or(other.geometry_os_listen),
+            sweep: self.sweep.or(other.sweep),
+            log: self.log.or(other.log),
+            no_sandbox: self.no_sandbox.or(other.no_sandbox),
         }
     }
 
@@ -200,6 +221,10 @@ impl Wishes {
             geometry_os: self
                 .geometry_os
                 .map(|dir| (dir, self.geometry_os_listen.unwrap_or(GEOMETRY_OS_LISTEN))),
+            sweep: Some(self.sweep.unwrap_or(SWEEP_SECONDS))
+                .filter(|seconds| *seconds != 0)
+                .map(Duration::from_secs),
+            sandbox: self.no_sandbox != Some(true),
         })
     }
 }
@@ -278,7 +303,8 @@ mod tests {
         let text = "watch = ['/opt', 'here']\nstore = 's'\nbackend = 'fentry'\n\
                     payload = 'embedded'\nrecord = '/r.log'\n\
                     listen = '127.0.0.1:80'\nno-listen = false\n\
-                    geometry-os = 'b'\ngeometry-os-listen = '127.0.0.1:81'\n";
+                    geometry-os = 'b'\ngeometry-os-listen = '127.0.0.1:81'\n\
+                    sweep = 9\nlog = 'debug'\nno-sandbox = true\n";
         let wishes = Wishes::parse(text, Path::new("/etc/foundry")).unwrap();
         assert_eq!(
             wishes,
@@ -292,6 +318,9 @@ mod tests {
                 no_listen: Some(false),
                 geometry_os: Some("/etc/foundry/b".into()),
                 geometry_os_listen: Some(([127, 0, 0, 1], 81).into()),
+                sweep: Some(9),
+                log: Some("debug".to_owned()),
+                no_sandbox: Some(true),
             }
         );
         for key in KEYS {

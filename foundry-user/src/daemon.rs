@@ -73,22 +73,27 @@ impl Default for Listeners {
     }
 }
 
-/// Watches until SIGINT or SIGTERM.
+/// Opens what needs privileges, before any of them is given up. Starts no thread.
+///
+/// # Errors
+/// Where the environment does not allow it.
+pub fn prepare(config: &WatchConfig) -> Result<(Arc<Store>, Box<dyn Source>), FatalError> {
+    memory::few_arenas();
+    raise_file_limit();
+    let store = Arc::new(Store::open(&config.store, config.payload.into())?);
+    check_places(config)?;
+    if let Some(path) = &config.record {
+        recorder::make(path)?;
+    }
+    let source = backend::open(config.backend, config.sweep)?;
+    Ok((store, source))
+}
+
+/// Watches until SIGINT or SIGTERM, with a source and a store that are open already.
 ///
 /// # Errors
 /// Where the environment does not allow it, or where something that the daemon cannot do without
 /// fails while it runs.
-pub fn run(config: &WatchConfig, listeners: Listeners) -> Result<Summary, FatalError> {
-    memory::few_arenas();
-    let store = Arc::new(Store::open(&config.store, config.payload.into())?);
-    let source = backend::open(config.backend)?;
-    run_with(config, listeners, store, source)
-}
-
-/// As [`run`], with a source and a store that are open already.
-///
-/// # Errors
-/// As [`run`].
 pub fn run_with(
     config: &WatchConfig,
     listeners: Listeners,

@@ -147,6 +147,7 @@ impl Pipeline {
         PipelineStats {
             artifacts: self.registry.files,
             pending: self.debts.len(),
+            stale: u64::try_from(self.untracked.len()).unwrap_or(u64::MAX) + self.unseen_mapped(),
             ..self.stats.clone()
         }
     }

@@ -16,7 +16,12 @@ pub mod inotify;
 pub(crate) mod mutations;
 mod owners;
 pub mod proc_connector;
+mod queue;
 pub mod replay;
+pub mod sweeper;
+
+pub(crate) use actors::{look_up, program_of};
+pub(crate) use batch::nameless;
 
 use crate::event::{Event, LossKind};
 use crate::tracker::Tracker;

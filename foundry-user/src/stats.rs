@@ -8,6 +8,10 @@ use crate::sources::SourceCounters;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+/// The number in a report that says when everything was last compared, in seconds since the epoch:
+/// when that began, as far as it has ended.
+pub const COMPARED: &str = "compared_unix_seconds";
+
 /// What the pipeline has counted. Part of its state: a replay counts the same.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PipelineStats {
@@ -31,6 +35,8 @@ pub struct PipelineStats {
     pub pending: u64,
     /// Artifacts that could not be read.
     pub unreadable: u64,
+    /// Artifacts whose changes nobody tells of: they are true as of the last time they were compared.
+    pub stale: u64,
     /// How the first look at the tree is going.
     pub first_fold: FirstFold,
 }
@@ -106,6 +112,7 @@ impl Report {
             ("pending", stats.pending),
             ("artifacts", stats.artifacts),
             ("unreadable", stats.unreadable),
+            ("stale", stats.stale),
             ("commits", stats.commits),
             ("unchanged", stats.unchanged),
             ("bytes", stats.bytes_folded),

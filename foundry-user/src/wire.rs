@@ -172,6 +172,24 @@ pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().flat_map(|b| [digit(b >> 4), digit(b & 15)]).collect()
 }
 
+/// How fresh a brick of a store is.
+#[derive(Debug, Serialize)]
+pub struct Freshness {
+    /// The source that hears of its artifact's changes now.
+    pub heard_by: Option<String>,
+    /// When it was last found to be true, or made true, as far as is known.
+    pub compared_ns: i64,
+    /// A change may have gone unheard since.
+    pub stale: bool,
+}
+
+/// Adds to what `inspect --json` says how fresh it is; null for a brick of no store.
+pub fn add_freshness(inspected: &mut Value, freshness: Option<&Freshness>) {
+    if let Some(fields) = inspected.as_object_mut() {
+        fields.insert("freshness".to_owned(), json!(freshness));
+    }
+}
+
 /// What `status --json` says: every number by its name on the top level.
 #[must_use]
 pub fn status(report: &Report) -> Value {

@@ -39,13 +39,34 @@ impl Daemon {
         backend: &str,
         more: &[&str],
     ) -> Result<Self, Refusal> {
-        let mut child = Command::new(program::path())
+        let mut command = Command::new(program::path());
+        command.args(["--backend", backend]).args(more);
+        Self::launch(command, tree, store)
+    }
+
+    /// Starts a daemon as another user, from a copy of the program that this user may run.
+    pub(crate) fn start_as(
+        user: u32,
+        program: &Path,
+        tree: &Path,
+        store: &Path,
+        more: &[&str],
+    ) -> Self {
+        use std::os::unix::process::CommandExt;
+        let mut command = Command::new(program);
+        command.uid(user).gid(user).arg("--no-listen").args(more);
+        match Self::launch(command, tree, store) {
+            Ok(daemon) => daemon,
+            Err(Refusal::NotAllowed(why)) => panic!("every user may do this: {why}"),
+        }
+    }
+
+    fn launch(mut command: Command, tree: &Path, store: &Path) -> Result<Self, Refusal> {
+        let mut child = command
             .arg("--watch")
             .arg(tree)
             .arg("--store")
             .arg(store)
-            .args(["--backend", backend])
-            .args(more)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -88,6 +109,17 @@ impl Daemon {
             }
         }
         panic!("the daemon does not answer:\n{}", self.log());
+    }
+
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Asks again and again until the answer is as `wanted`; false where it never is.
+    pub(crate) fn wait_for(&self, args: &[&str], wanted: impl Fn(Said) -> bool) -> bool {
+        // Each question takes a process, so this is a minute or more.
+        (0..3000).any(|_| wanted(self.ask(args)))
     }
 
     /// What it has said so far.

@@ -20,11 +20,12 @@ use crate::wire::{self, BackendDocument, DoctorDocument, ProbeDocument};
 const TRACEPOINT: &str = "tracepoint";
 
 /// What hints of whole files cannot say.
-const HINTS_BLIND: [&str; 4] = [
+const HINTS_BLIND: [&str; 5] = [
     "which bytes of a file changed: the whole file is read again",
     "who changed it, but for its process number",
     "stores through mappings: files that are mapped for writing are swept",
     "changes made on another machine to files of network file systems: swept",
+    "writes through hard links that are made outside later: swept, by default each minute",
 ];
 
 /// What inotify does not see beside that.

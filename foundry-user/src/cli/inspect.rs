@@ -3,6 +3,9 @@
 //! Knows: bricks, how to lay out text. Must never know: the store's daemon, the artifact's own bytes.
 //! Keeps: the human form fits 80 columns; the JSON form has every value.
 
+mod freshness;
+
+use self::freshness::Freshness;
 use super::brick_file::BrickFile;
 use super::output::{print, wants_colour};
 use super::regions::names_in;
@@ -47,11 +50,16 @@ pub(super) fn run(args: &Inspect, store: &Store) -> Result<Exit, CommandError> {
         Some(number) => BrickFile::open_generation(&args.brick, store, number)?,
     };
     let corrupt = |e| CommandError::brick(&file.path, e);
+    let freshness = Freshness::of(&file, store);
     if args.json {
-        let value = wire::inspect(&file.path, &file.brick).map_err(corrupt)?;
+        let mut value = wire::inspect(&file.path, &file.brick).map_err(corrupt)?;
+        wire::add_freshness(&mut value, freshness.document());
         print(&wire::document(&value)?)?;
     } else {
-        let sheet = Sheet::of(&file).map_err(corrupt)?;
+        let mut sheet = Sheet::of(&file).map_err(corrupt)?;
+        if let Some(line) = freshness.line() {
+            sheet.line("compared", line);
+        }
         let picture = if wants_colour() { thumbnail::render(&file.brick) } else { Vec::new() };
         print(&sheet.render(&picture))?;
     }

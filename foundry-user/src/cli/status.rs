@@ -8,7 +8,7 @@ use super::{Store, text};
 use crate::args::Status;
 use crate::control::client::{self, ControlError};
 use crate::error::{CommandError, Exit};
-use crate::stats::Report;
+use crate::stats::{COMPARED, Report};
 use crate::wire;
 
 /// Columns of the names.
@@ -18,8 +18,8 @@ const NAME: usize = 30;
 const BYTES: [&str; 1] = ["bytes"];
 
 /// What a person looks at first, in this order.
-const FIRST: [&str; 8] =
-    ["artifacts", "pending", "seen", "coalesced", "lost", "resyncs", "commits", "bytes"];
+const FIRST: [&str; 9] =
+    ["artifacts", "pending", "stale", "seen", "coalesced", "lost", "resyncs", "commits", "bytes"];
 
 /// Runs the command.
 pub(super) fn run(args: &Status, store: &Store) -> Result<Exit, CommandError> {
@@ -54,7 +54,12 @@ fn sheet(report: &Report) -> String {
     for (kind, n) in report.lost.iter().filter(|(_, n)| **n > 0) {
         add(&format!("  lost: {}", text::clean(kind)), &format!("{} (repaired)", text::count(*n)));
     }
-    for (name, n) in report.numbers.iter().filter(|(name, _)| !FIRST.contains(&name.as_str())) {
+    if let Some(at) = report.numbers.get(COMPARED) {
+        let at = i64::try_from(*at).unwrap_or_default().saturating_mul(1_000_000_000);
+        add("all compared", &text::time(at));
+    }
+    let rest = |name: &str| !FIRST.contains(&name) && name != COMPARED;
+    for (name, n) in report.numbers.iter().filter(|(name, _)| rest(name)) {
         add(&text::clean(&name.replace('_', " ")), &number(name, *n));
     }
     add("first look", &first_look(report));

@@ -12,6 +12,8 @@ use crate::config::WatchConfig;
 use crate::daemon::{self, FatalError, Listeners, Progress};
 use crate::error::{CommandError, Exit};
 use crate::pipeline::effect::Update;
+use crate::sandbox::{self, Needs};
+use crate::witness;
 use std::sync::Arc;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, watch};
@@ -19,8 +21,15 @@ use view::View;
 
 /// Runs until a signal ends it.
 pub(super) fn run(config: &WatchConfig) -> Result<Exit, CommandError> {
+    if config.sandbox {
+        witness::start().map_err(|e| CommandError::io("start", "the witness", e))?;
+    }
     let roots: Vec<String> = config.roots.iter().map(|r| r.display().to_string()).collect();
     say(&format!("watching {}; the bricks are in {}", roots.join(" "), config.store.display()));
+    let (store, source) = daemon::prepare(config).map_err(fatal)?;
+    if config.sandbox {
+        confine(config)?;
+    }
     let listeners = Listeners::default();
     let (progress, updates) = (listeners.progress.subscribe(), listeners.updates.subscribe());
     let showing = std::thread::Builder::new()
@@ -29,7 +38,7 @@ pub(super) fn run(config: &WatchConfig) -> Result<Exit, CommandError> {
         .map_err(|e| CommandError::io("start", "the view", e))?;
     let map = map::start(config, listeners.updates.subscribe())?;
     let bridge = map::bridge(config, listeners.updates.subscribe())?;
-    let outcome = daemon::run(config, listeners);
+    let outcome = daemon::run_with(config, listeners, store, source);
     // The daemon has dropped its ends, so the view and the map come to their own.
     drop(showing.join());
     if let Some(map) = map {
@@ -38,6 +47,7 @@ pub(super) fn run(config: &WatchConfig) -> Result<Exit, CommandError> {
     if let Some(bridge) = bridge {
         bridge.stop();
     }
+    witness::end();
     let summary = outcome.map_err(fatal)?;
     let number = |name: &str| summary.report.numbers.get(name).copied().unwrap_or(0);
     say(&format!(
@@ -46,6 +56,31 @@ pub(super) fn run(config: &WatchConfig) -> Result<Exit, CommandError> {
         text::plural(number("commits"), "commit", "commits"),
         text::bytes(number("bytes")),
     ));
+    Ok(Exit::Done)
+}
+
+/// Gives up what is not needed any more, while there is one thread to give it up.
+fn confine(config: &WatchConfig) -> Result<(), CommandError> {
+    let refused = |what: String| CommandError::Ended { exit: Exit::Io, why: what };
+    if !sandbox::is_alone() {
+        return Err(refused("threads were started before the sandbox; this is a bug".to_owned()));
+    }
+    let kept = sandbox::enter(&Needs::of(config)).map_err(|e| {
+        refused(format!("cannot give up privileges: {e}; --no-sandbox goes on with all of them"))
+    })?;
+    let landlock = kept.landlock.map(|version| format!("Landlock {version}"));
+    let landlock = landlock.unwrap_or_else(|why| format!("no Landlock ({why})"));
+    let capabilities = match kept.capabilities.as_slice() {
+        [] => "no capability".to_owned(),
+        some => some.join(" "),
+    };
+    tracing::info!(landlock, capabilities, "sandbox");
+    Ok(())
+}
+
+/// The witness of a running daemon, which is how the daemon starts it.
+pub(super) fn witness() -> Result<Exit, CommandError> {
+    witness::serve().map_err(|e| CommandError::io("answer", "the daemon", e))?;
     Ok(Exit::Done)
 }
 

@@ -7,7 +7,7 @@ use super::FatalError;
 use crate::pipeline::Settings;
 use crate::pipeline::effect::{Effect, ReadRequest};
 use crate::pipeline::input::{Input, ReadAnswer, ReadFailure, ReadPart};
-use crate::reader::{Reader, mappings};
+use crate::reader::Reader;
 use crate::store::Store;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -33,6 +33,7 @@ struct Shared {
     reader: Arc<Reader>,
     store: Arc<Store>,
     answers: mpsc::Sender<Input>,
+    fatal: mpsc::Sender<FatalError>,
     cancelled: Arc<Mutex<BTreeSet<u64>>>,
 }
 
@@ -53,6 +54,7 @@ impl Readers {
             reader: Arc::clone(reader),
             store: Arc::clone(store),
             answers,
+            fatal: panics.clone(),
             cancelled: Arc::clone(&cancelled),
         });
         let name_queue = Arc::new(Mutex::new(name_queue));
@@ -136,7 +138,15 @@ fn look(shared: &Shared, queue: &Mutex<mpsc::Receiver<Effect>>) {
             Effect::Look { dir, path, expect, name } => {
                 shared.reader.look(dir, &path, &expect, &name)
             }
-            Effect::ScanMappings => mappings::scan(),
+            Effect::ScanMappings => match crate::witness::shared_writable() {
+                Ok(shared_writable) => Input::Mappings { shared_writable },
+                Err(source) => {
+                    let op = "ask the witness who maps what";
+                    // One report is enough to end the daemon.
+                    drop(shared.fatal.try_send(FatalError::Io { op, source }));
+                    return;
+                }
+            },
             Effect::Recall { root } => recall(shared, root),
             _ => continue,
         };

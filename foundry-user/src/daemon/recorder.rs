@@ -7,6 +7,7 @@ use super::FatalError;
 use crate::log::{Header, LogError, LogWriter};
 use crate::pipeline::input::Input;
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
@@ -20,18 +21,25 @@ pub(super) struct Recorder {
     path: PathBuf,
 }
 
+/// Makes the file of a log, where it may only be written later; or opens the one there is.
+pub(super) fn make(path: &Path) -> Result<File, FatalError> {
+    let error =
+        |e: Errno| FatalError::Record { path: path.to_owned(), source: LogError::Io(e.into()) };
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let mode = Mode::RUSR | Mode::WUSR;
+    let file = rustix::fs::open(path, flags, mode).map_err(error)?;
+    // A file that was there may be open to others.
+    rustix::fs::fchmod(&file, mode).map_err(error)?;
+    Ok(File::from(file))
+}
+
 impl Recorder {
     /// Begins a log; an older one of that name is replaced.
     pub(super) fn start(path: &Path, header: &Header) -> Result<Self, FatalError> {
         let error = |source| FatalError::Record { path: path.to_owned(), source };
-        let flags =
-            OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let mode = Mode::RUSR | Mode::WUSR;
-        let file =
-            rustix::fs::open(path, flags, mode).map_err(|e| error(LogError::Io(e.into())))?;
-        // A file that was there may be open to others.
-        rustix::fs::fchmod(&file, mode).map_err(|e| error(LogError::Io(e.into())))?;
-        let to = BufWriter::with_capacity(1 << 20, File::from(file));
+        let file = make(path)?;
+        file.set_len(0).map_err(|e| error(LogError::Io(e)))?;
+        let to = BufWriter::with_capacity(1 << 20, file);
         let log = LogWriter::new(to, header).map_err(error)?;
         let (queue, inputs) = mpsc::channel(64);
         let thread = std::thread::Builder::new().name("recorder".to_owned());

@@ -10,13 +10,14 @@ use super::shards::Shards;
 use super::{FatalError, Listeners, Progress, Summary};
 use crate::clock;
 use crate::control::server::Call;
-use crate::event::{Event, MonotonicNs};
-use crate::pipeline::effect::Effect;
+use crate::diagnostics::{Throttle, shown};
+use crate::event::{Event, MonotonicNs, UnixNs};
+use crate::pipeline::effect::{Effect, Update};
 use crate::pipeline::input::{Input, ReadPart, StoreFailure};
 use crate::pipeline::{Pipeline, Settings};
 use crate::reader::Reader;
 use crate::sources::Source;
-use crate::stats::Report;
+use crate::stats::{COMPARED, Report, loss_name};
 use crate::store::Store;
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
@@ -65,6 +66,11 @@ pub(super) struct Loop {
     events: Vec<Event>,
     syncs: BTreeMap<u64, oneshot::Sender<()>>,
     last_sync: u64,
+    /// The sync that ends the sweep under way, and when that began.
+    sweeping: Option<(u64, UnixNs)>,
+    /// When the last sweep began that has ended.
+    compared: Option<UnixNs>,
+    losses: Throttle,
     started: MonotonicNs,
     stopping: bool,
     stopped: bool,
@@ -100,6 +106,9 @@ impl Loop {
             events: vec![],
             syncs: BTreeMap::new(),
             last_sync: 0,
+            sweeping: None,
+            compared: None,
+            losses: Throttle::new(),
             started: clock::monotonic(),
             stopping: false,
             stopped: false,
@@ -195,11 +204,34 @@ impl Loop {
         let mut events = std::mem::take(&mut self.events);
         self.parts.source.drain(&mut events)?;
         self.tick().await?;
+        let mut swept = false;
         for event in events.drain(..) {
+            self.remark(&event);
+            swept |= matches!(event, Event::Sweep { .. });
             self.feed(Input::Event(event)).await?;
         }
         self.events = events;
+        if swept && !self.stopping && self.sweeping.is_none() {
+            // What a sync promises is what a sweep is for: after it, everything was compared.
+            self.last_sync += 1;
+            self.sweeping = Some((self.last_sync, clock::wall()));
+            self.feed(Input::Sync { ticket: self.last_sync }).await?;
+        }
         Ok(())
+    }
+
+    /// Says what whoever runs the daemon may want to know of an event.
+    fn remark(&self, event: &Event) {
+        match event {
+            Event::Lost { kind, n } => {
+                if let Some(held_back) = self.losses.pass(clock::monotonic()) {
+                    let kind = loss_name(*kind);
+                    tracing::warn!(kind, n, held_back, "events were lost; what repairs it follows");
+                }
+            }
+            Event::Sweep { .. } => tracing::debug!("sweep: everything is compared"),
+            _ => {}
+        }
     }
 
     async fn call(&mut self, call: Call) -> Result<(), FatalError> {
@@ -279,12 +311,17 @@ impl Loop {
             }
             Effect::Store(job) => self.shards.submit(job).await,
             Effect::Flush { ticket } => self.shards.flush(ticket).await,
+            Effect::SyncDone { ticket } if self.sweeping.is_some_and(|s| s.0 == ticket) => {
+                self.compared = self.sweeping.take().map(|(_, began)| began);
+                Ok(())
+            }
             Effect::SyncDone { ticket } => {
                 // A client that left needs no answer.
                 let _heard = self.syncs.remove(&ticket).is_some_and(|c| c.send(()).is_ok());
                 Ok(())
             }
             Effect::Publish(update) => {
+                remark_update(&update);
                 // Nobody has to listen.
                 drop(self.parts.listeners.updates.send(Arc::new(update)));
                 Ok(())
@@ -299,6 +336,23 @@ impl Loop {
     fn report(&self) -> Report {
         let roots = self.parts.roots.iter().map(|r| r.to_string_lossy().into_owned()).collect();
         let (source, stats) = (self.parts.source.counters(), self.pipeline.stats());
-        Report::new(self.parts.source.name(), roots, &source, &stats)
+        let mut report = Report::new(self.parts.source.name(), roots, &source, &stats);
+        let seconds = |at: UnixNs| u64::try_from(at.0 / 1_000_000_000).unwrap_or_default();
+        if let Some(at) = self.compared {
+            report.numbers.insert(COMPARED.to_owned(), seconds(at));
+        }
+        report
+    }
+}
+
+/// Says what became of an artifact.
+fn remark_update(update: &Update) {
+    match update {
+        Update::Committed { path, generation, size, actor, .. } => {
+            let by = actor.as_ref().map(|actor| shown(&actor.comm));
+            tracing::debug!(path = ?shown(path), generation, size, ?by, "committed");
+        }
+        Update::Removed { path, .. } => tracing::debug!(path = ?shown(path), "removed"),
+        _ => {}
     }
 }

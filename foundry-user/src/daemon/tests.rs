@@ -54,6 +54,8 @@ impl Stage {
             record: self.record.then(|| self.log()),
             listen: crate::config::Listen::Off,
             geometry_os: None,
+            sweep: None,
+            sandbox: false,
         };
         let listeners = Listeners::default();
         let (stop, mut progress) = (Arc::clone(&listeners.stop), listeners.progress.subscribe());

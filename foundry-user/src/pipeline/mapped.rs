@@ -118,6 +118,15 @@ impl Pipeline {
         }
     }
 
+    /// Files whose stores are only found by looking.
+    pub(super) fn unseen_mapped(&self) -> u64 {
+        let unseen = |id: &&ArtifactId| {
+            let file = self.registry.file(**id);
+            file.is_some_and(|f| !f.sees_mapped_stores && !f.untracked)
+        };
+        u64::try_from(self.mapped.files.iter().filter(unseen).count()).unwrap_or(u64::MAX)
+    }
+
     /// Every second: what is mapped and not seen is read again.
     pub(super) fn sweep_mapped(&mut self) {
         let due = SCAN_NS.min(if self.mapped.files.is_empty() { SCAN_NS } else { SWEEP_NS });

@@ -3,6 +3,7 @@
 //! Knows: a few files there. Must never know: sources.
 //! Keeps: a file that cannot be read is "unknown", never a failure of the command.
 
+use crate::sandbox;
 use crate::wire::CheckDocument;
 use std::fs;
 
@@ -25,7 +26,16 @@ pub(super) fn release() -> String {
 
 /// Everything worth knowing before the probes are blamed.
 pub(super) fn checks() -> Vec<CheckDocument> {
-    vec![types(), capabilities(), lockdown(), unprivileged(), watches(), cgroups()]
+    vec![
+        types(),
+        capabilities(),
+        lockdown(),
+        unprivileged(),
+        watches(),
+        cgroups(),
+        landlock(),
+        kept(),
+    ]
 }
 
 fn read(path: &str) -> Option<String> {
@@ -114,5 +124,37 @@ fn cgroups() -> CheckDocument {
         ok,
         detail: if ok { "mounted" } else { "not mounted" }.to_owned(),
         advice: Some("without it a writer's control group is not known; nothing else is lost"),
+    }
+}
+
+fn landlock() -> CheckDocument {
+    let support = sandbox::support();
+    CheckDocument {
+        name: "landlock",
+        ok: support.is_ok(),
+        detail: match support {
+            Ok(version) => format!("version {version}: the daemon reaches its trees and its store"),
+            Err(why) => why,
+        },
+        advice: Some("the daemon runs without it, and may reach what its user may"),
+    }
+}
+
+fn kept() -> CheckDocument {
+    let listed = |names: Vec<&'static str>| match names.as_slice() {
+        [] => "none".to_owned(),
+        some => some.join(" "),
+    };
+    let kept = sandbox::would_keep(&sandbox::Needs::default());
+    CheckDocument {
+        name: "capabilities after the start",
+        ok: kept.is_ok(),
+        detail: match kept {
+            Ok((daemon, witness)) => {
+                format!("the daemon: {}; its witness: {}", listed(daemon), listed(witness))
+            }
+            Err(error) => error.to_string(),
+        },
+        advice: None,
     }
 }
