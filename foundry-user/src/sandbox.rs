@@ -23,6 +23,14 @@ use std::path::{Path, PathBuf};
 /// What the kernel makes up about itself and its processes.
 const KERNEL: [&str; 4] = ["/proc", "/sys/kernel/btf", "/sys/fs/cgroup", "/dev/urandom"];
 
+/// What this machine says of files: names of owners, packages, where libraries lie. A single file that
+/// is replaced (a user was added) is closed until the next start, and its facts are left out: the
+/// directory that it lies in holds what nobody here should read.
+const HOST: [&str; 4] = ["/etc/passwd", "/etc/group", "/etc/ld.so.conf.d", "/var/lib/dpkg"];
+
+/// Directories that are listed for it, and no more.
+const LISTED: [&str; 1] = ["/usr/lib"];
+
 /// Ports below this one are for the privileged.
 const FIRST_FREE_PORT: u16 = 1024;
 
@@ -31,6 +39,8 @@ const FIRST_FREE_PORT: u16 = 1024;
 pub struct Needs {
     /// Files and trees that are read.
     pub reads: Vec<PathBuf>,
+    /// Trees that are listed, and whose files stay closed.
+    pub lists: Vec<PathBuf>,
     /// Directories in which files are made, changed and removed, and single files that are written.
     pub writes: Vec<PathBuf>,
     /// Ports that are listened on; 0 is any.
@@ -55,7 +65,7 @@ impl Needs {
     #[must_use]
     pub fn of(config: &WatchConfig) -> Self {
         let mut reads = config.roots.clone();
-        reads.extend(KERNEL.map(PathBuf::from));
+        reads.extend(KERNEL.into_iter().chain(HOST).map(PathBuf::from));
         let mut writes = vec![config.store.clone()];
         writes.extend(config.record.clone());
         let mut listens = match config.listen {
@@ -67,7 +77,8 @@ impl Needs {
             writes.push(builder.clone());
             listens.push(address.port());
         }
-        Self { reads, writes, listens, connects: vec![], processes: false }
+        let lists = LISTED.map(PathBuf::from).to_vec();
+        Self { reads, lists, writes, listens, connects: vec![], processes: false }
     }
 
     /// The capabilities that these needs come to, where they are there to be kept.

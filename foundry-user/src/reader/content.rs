@@ -7,8 +7,8 @@
 use super::settle::settle;
 use super::{Reader, failure, open};
 use crate::artifact::{FileKind, Stat};
-use crate::facts::{self, Subject};
 use crate::diagnostics::shown;
+use crate::facts::{self, Subject};
 use crate::pipeline::effect::ReadRequest;
 use crate::pipeline::input::{Bytes, ReadFailure, ReadPart};
 use crate::pipeline::ranges::Ranges;

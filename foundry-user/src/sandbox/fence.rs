@@ -37,6 +37,9 @@ pub(super) fn enter(needs: &Needs) -> io::Result<Result<u8, String>> {
     for path in &needs.reads {
         rules = allow(rules, path, read).map_err(failed)?;
     }
+    for path in &needs.lists {
+        rules = allow(rules, path, AccessFs::ReadDir.into()).map_err(failed)?;
+    }
     // Neither programs nor devices are made or run.
     let write = AccessFs::from_all(KNOWN)
         & !(AccessFs::Execute | AccessFs::MakeChar | AccessFs::MakeBlock | AccessFs::IoctlDev);
