@@ -34,7 +34,8 @@ pub struct Cli {
 
     /// What to say on standard error: a level (error, warn, info, debug, trace) or a filter as in
     /// RUST_LOG [default: RUST_LOG, else warnings and what the daemon sets up]
-    #[arg(long, value_name = "LEVEL", global = true)]
+    // `replay` has a LOG of its own.
+    #[arg(id = "log-level", long = "log", value_name = "LEVEL", global = true)]
     pub log: Option<String>,
 
     /// The main job's own flags.
@@ -475,7 +476,8 @@ mod tests {
         let mut command = Cli::command();
         command.build();
         let mut texts = vec![command.render_long_help().to_string()];
-        for sub in command.get_subcommands() {
+        // What is hidden is for no person.
+        for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set()) {
             texts.push(sub.clone().render_long_help().to_string());
         }
         for text in texts {
