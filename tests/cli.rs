@@ -2,6 +2,7 @@
 //!
 //! Knows: the command line's contract. Must never know: the crates behind it.
 
+mod annotate;
 mod errors;
 mod exports;
 mod round_trip;

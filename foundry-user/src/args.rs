@@ -122,6 +122,7 @@ impl Cli {
             sweep: self.watch.sweep,
             log: self.log.clone(),
             no_sandbox: self.watch.no_sandbox.then_some(true),
+            annotate: None,
         }
     }
 }
@@ -153,6 +154,8 @@ pub enum Command {
     Export(Export),
     /// Write the map and the bricks as plain files, for any web server
     Publish(Publish),
+    /// Ask a local model what artifacts are, and see how far it is
+    Annotate(Annotate),
     /// Say what this kernel and these privileges allow, and which backend would run
     Doctor(Doctor),
     /// Print a shell's completion script
@@ -414,6 +417,45 @@ fn palettes() -> impl TypedValueParser<Value = Palette> {
         .map(|name| Palette::named(&name).unwrap_or(Palette::ByteClass))
 }
 
+/// `annotate`
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  sudo foundry-user annotate --status
+  sudo foundry-user annotate /usr/bin/ssh        this one first
+  sudo foundry-user annotate --all --drain       everything, and wait for it
+
+A running daemon does the work; without one, --drain does it here. Only a model
+server on this machine is asked (LM Studio's http://127.0.0.1:1234, unless the
+section [annotate] of the configuration file says otherwise). What it answers
+is an opinion: `inspect` shows it as that.
+
+Exit code 3 where --drain could not finish.")]
+#[group(skip)]
+#[command(group = clap::ArgGroup::new("task").required(true).multiple(true)
+    .args(["path", "all", "status", "retry", "drain"]))]
+#[command(group = clap::ArgGroup::new("which").args(["path", "all", "status", "retry"]))]
+pub struct Annotate {
+    /// An artifact, or a directory: ask about it before anything else
+    #[arg(value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    pub path: Option<PathBuf>,
+    /// Ask about everything that has a brick
+    #[arg(long)]
+    pub all: bool,
+    /// Say how things stand
+    #[arg(long, conflicts_with = "drain")]
+    pub status: bool,
+    /// Try again what failed, now
+    #[arg(long)]
+    pub retry: bool,
+    /// Return when nothing more waits, or nothing more can be done for now
+    #[arg(long)]
+    pub drain: bool,
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// `doctor`
 #[derive(Args, Debug)]
 #[command(after_help = "\
@@ -507,6 +549,11 @@ mod tests {
             "foundry-user export b --format rts-png -o out",
             "foundry-user export b --format png --palette entropy -o out",
             "foundry-user doctor --json",
+            "foundry-user annotate /usr/bin/ls --drain",
+            "foundry-user annotate --all --json",
+            "foundry-user annotate --status",
+            "foundry-user annotate --retry --drain",
+            "foundry-user annotate --drain",
             "foundry-user capture --pid 1 -o x.brick --payload embedded",
             "foundry-user capture --exe cat -o d",
             "foundry-user capture --all -o d",

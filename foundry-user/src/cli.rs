@@ -4,6 +4,7 @@
 //! Keeps: results go to standard output, everything else to standard error; `--json` prints exactly
 //! one document; every command ends with a code of [`Exit`].
 
+mod annotate;
 mod brick_file;
 mod capture;
 mod compare;
@@ -64,6 +65,7 @@ fn dispatch(cli: Cli) -> Result<Exit, CommandError> {
             "--watch, --backend, --payload and --record go with the main job, not with a command";
         return Err(CommandError::Usage(what.to_owned()));
     }
+    let section = file.annotate;
     let store = Store { named: typed.store, configured: file.store };
     match command {
         Command::Sync(args) => sync::run(&args, &store),
@@ -78,6 +80,7 @@ fn dispatch(cli: Cli) -> Result<Exit, CommandError> {
         Command::Replay(args) => replay::run(&args, &store),
         Command::Export(args) => export::run(&args, &store),
         Command::Publish(args) => publish::run(&args, &store),
+        Command::Annotate(args) => annotate::run(&args, &store, section.as_ref()),
         Command::Doctor(args) => doctor::run(&args),
         Command::Completions(args) => shell::completions(&args),
         Command::Man(args) => shell::man(&args),

@@ -5,6 +5,7 @@
 //! Keeps: every flag of the main job has a key of the same name; an unknown key is an error; what the
 //! command line says beats the file.
 
+use crate::annotate::settings::{Section, Settings as Annotate};
 use crate::error::CommandError;
 use serde::Deserialize;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -66,6 +67,8 @@ pub struct WatchConfig {
     pub sweep: Option<Duration>,
     /// Give up, once everything is open, whatever is not needed any more.
     pub sandbox: bool,
+    /// How and whom the annotator asks.
+    pub annotate: Annotate,
 }
 
 /// Where the map listens.
@@ -119,10 +122,12 @@ pub struct Wishes {
     /// Keep every privilege.
     #[serde(rename = "no-sandbox")]
     pub no_sandbox: Option<bool>,
+    /// The `[annotate]` section.
+    pub annotate: Option<Section>,
 }
 
 /// The keys of the configuration file: the names of the flags.
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 13] = [
     "watch",
     "store",
     "backend",
@@ -135,6 +140,7 @@ const KEYS: [&str; 12] = [
     "sweep",
     "log",
     "no-sandbox",
+    "annotate",
 ];
 
 /// Where Geometry OS's own map server tells browsers of new tiles.
@@ -186,6 +192,7 @@ impl Wishes {
             sweep: self.sweep.or(other.sweep),
             log: self.log.or(other.log),
             no_sandbox: self.no_sandbox.or(other.no_sandbox),
+            annotate: self.annotate.or(other.annotate),
         }
     }
 
@@ -225,8 +232,18 @@ impl Wishes {
                 .filter(|seconds| *seconds != 0)
                 .map(Duration::from_secs),
             sandbox: self.no_sandbox != Some(true),
+            annotate: annotate_settings(self.annotate.as_ref())?,
         })
     }
+}
+
+/// How and whom the annotator asks.
+///
+/// # Errors
+/// Where the section names a server that may not be asked.
+pub fn annotate_settings(section: Option<&Section>) -> Result<Annotate, CommandError> {
+    let section = section.cloned().unwrap_or_default();
+    section.settings().map_err(|e| CommandError::Usage(e.to_string()))
 }
 
 /// The roots without those that lie inside another one, or are named twice.
@@ -304,7 +321,8 @@ mod tests {
                     payload = 'embedded'\nrecord = '/r.log'\n\
                     listen = '127.0.0.1:80'\nno-listen = false\n\
                     geometry-os = 'b'\ngeometry-os-listen = '127.0.0.1:81'\n\
-                    sweep = 9\nlog = 'debug'\nno-sandbox = true\n";
+                    sweep = 9\nlog = 'debug'\nno-sandbox = true\n\
+                    [annotate]\nenabled = false\njobs_per_hour = 5\n";
         let wishes = Wishes::parse(text, Path::new("/etc/foundry")).unwrap();
         assert_eq!(
             wishes,
@@ -321,6 +339,11 @@ mod tests {
                 sweep: Some(9),
                 log: Some("debug".to_owned()),
                 no_sandbox: Some(true),
+                annotate: Some(Section {
+                    enabled: Some(false),
+                    jobs_per_hour: Some(5),
+                    ..Section::default()
+                }),
             }
         );
         for key in KEYS {
@@ -335,10 +358,46 @@ mod tests {
         assert!(!wishes.watch.is_empty());
         // What is not set is named, with a mark in front.
         for key in KEYS {
-            let is_named =
-                |line: &str| line.trim_start_matches("# ").starts_with(&format!("{key} ="));
+            let is_named = |line: &str| {
+                let line = line.trim_start_matches("# ");
+                line.starts_with(&format!("{key} =")) || line == format!("[{key}]")
+            };
             assert!(text.lines().any(is_named), "the example does not name `{key}`");
         }
+    }
+
+    #[test]
+    fn the_example_names_every_key_of_the_annotator() {
+        let text = include_str!("../../deploy/foundry.toml");
+        let (_, section) = text.split_once("[annotate]\n").unwrap();
+        let is_key = |line: &&str| line.starts_with("# ") && line.contains(" = ");
+        let keys: Vec<&str> =
+            section.lines().filter(is_key).map(|line| line.trim_start_matches("# ")).collect();
+        let Section {
+            enabled,
+            url,
+            model,
+            remote_hosts,
+            private,
+            context,
+            answer_tokens,
+            jobs_per_hour,
+            tokens_per_day,
+            first_byte_seconds,
+            total_seconds,
+            pause_cpu,
+            pause_memory,
+        } = toml::from_str(&keys.join("\n")).unwrap();
+        let usual = Section::default().settings().unwrap();
+        assert_eq!((enabled, private), (Some(usual.enabled), Some(usual.private)));
+        assert_eq!(url.as_deref(), Some(usual.endpoint.base()));
+        assert!(model.is_some() && !remote_hosts.is_empty() && context.is_some());
+        assert_eq!(answer_tokens, Some(usual.answer_tokens));
+        let budgets = (usual.jobs_per_hour, usual.tokens_per_day);
+        assert_eq!((jobs_per_hour, tokens_per_day), (Some(budgets.0), Some(budgets.1)));
+        let patience = (usual.patience.first_byte.as_secs(), usual.patience.total.as_secs());
+        assert_eq!((first_byte_seconds, total_seconds), (Some(patience.0), Some(patience.1)));
+        assert_eq!((pause_cpu, pause_memory), (Some(usual.pause_cpu), Some(usual.pause_memory)));
     }
 
     #[test]

@@ -11,6 +11,8 @@
 //! | store -> loop | 256 answers | the worker waits; the loop always takes them |
 //! | loop -> recorder | 64 inputs | the loop waits: a recording is complete or there is none |
 //! | clients -> loop | 16 calls | the client waits |
+//! | loop -> annotator | 16 requests | the request is refused |
+//! | annotator -> loop | the clients' 16 calls, one at a time | the annotator waits |
 //! | loop -> sinks | 4096 updates | the sink misses the oldest, and knows how many |
 //!
 //! Shutdown: the source is drained a last time, reads and commits under way end, the store is
@@ -33,8 +35,9 @@ mod shards;
 pub use fatal::FatalError;
 pub use progress::Progress;
 
+use crate::annotate;
 use crate::config::WatchConfig;
-use crate::control::server::Server;
+use crate::control::server::{Call, Server};
 use crate::log::Header;
 use crate::pipeline::Settings;
 use crate::pipeline::effect::Update;
@@ -128,6 +131,7 @@ async fn watch_all(
     let server = Server::bind(store.dir())
         .map_err(|source| FatalError::Io { op: "bind the control socket", source })?;
     let (call_tx, calls) = mpsc::channel(16);
+    let annotator = start_annotator(config, &listeners, &store, call_tx.clone())?;
     let serving = tokio::spawn(server.serve(call_tx));
     let parts = Parts {
         settings,
@@ -138,12 +142,34 @@ async fn watch_all(
         calls,
         listeners,
         roots: config.roots.clone(),
+        annotator: annotator.as_ref().map(annotate::service::Handle::asks),
     };
     let done = Loop::start(parts)?.run().await;
+    drop(annotator);
     serving.abort();
     // The socket goes with the task.
     drop(serving.await);
     done
+}
+
+/// A thread beside the loop, where models may be asked at all.
+fn start_annotator(
+    config: &WatchConfig,
+    listeners: &Listeners,
+    store: &Store,
+    calls: mpsc::Sender<Call>,
+) -> Result<Option<annotate::service::Handle>, FatalError> {
+    if !config.annotate.enabled {
+        return Ok(None);
+    }
+    let progress = listeners.progress.subscribe();
+    let hooks = annotate::service::Hooks {
+        updates: listeners.updates.subscribe(),
+        settled: Box::new(move || progress.borrow().first_fold.complete),
+        calls,
+    };
+    let handle = annotate::service::start(store.dir(), config.annotate.clone(), hooks);
+    handle.map(Some).map_err(|source| FatalError::Io { op: "start a thread", source })
 }
 
 fn settings(config: &WatchConfig) -> Settings {

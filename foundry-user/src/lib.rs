@@ -2,6 +2,7 @@
 //!
 //! Reading order: `artifact`, `event`, `pipeline` (the rules), then the edges.
 
+pub mod annotate;
 pub mod args;
 pub mod artifact;
 pub mod binary;
@@ -28,5 +29,6 @@ pub mod stats;
 pub mod store;
 pub mod tracker;
 pub mod wire;
+pub mod wire_annotate;
 pub mod wire_map;
 pub mod witness;

@@ -5,8 +5,9 @@
 //!
 //! Reading order: `input`, `effect` (the language), `debts` (what sync waits for), `ranges`,
 //! `registry` (which artifacts, where), `bricks` (which brick at which path), `dirty` (what waits),
-//! `names` (directories), `moves` (places change), `content` (reads), `schedule`, `mapped`, `sync`.
+//! `names` (directories), `moves` (places change), `content` (reads), `annotations`, `schedule`, `mapped`, `sync`.
 
+mod annotations;
 mod bricks;
 mod content;
 mod debts;
@@ -73,6 +74,8 @@ pub struct Pipeline {
     flights: BTreeMap<u64, schedule::FlightSlot>,
     /// Commits without an answer yet.
     storing: BTreeMap<u64, content::Storing>,
+    /// Annotations without an answer yet.
+    annotating: BTreeMap<u64, annotations::Annotating>,
     /// Artifacts that lost their last place and may turn up elsewhere.
     limbo: BTreeMap<ArtifactId, Orphan>,
     /// Listings under way, and whether their directory is gone by now.
@@ -105,6 +108,7 @@ impl Pipeline {
             ticket: 0,
             flights: BTreeMap::new(),
             storing: BTreeMap::new(),
+            annotating: BTreeMap::new(),
             limbo: BTreeMap::new(),
             lists: BTreeMap::new(),
             recalls: BTreeMap::new(),
@@ -135,6 +139,7 @@ impl Pipeline {
             Input::Sync { ticket } => self.on_sync(ticket),
             Input::Tick { now, wall } => self.on_tick(now, wall),
             Input::Shutdown => self.sync.stopping = true,
+            Input::Annotated(annotated) => self.on_annotated(annotated),
         }
         self.pump();
         self.advance_syncs();

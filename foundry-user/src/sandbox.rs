@@ -28,6 +28,9 @@ const KERNEL: [&str; 4] = ["/proc", "/sys/kernel/btf", "/sys/fs/cgroup", "/dev/u
 /// directory that it lies in holds what nobody here should read.
 const HOST: [&str; 4] = ["/etc/passwd", "/etc/group", "/etc/ld.so.conf.d", "/var/lib/dpkg"];
 
+/// What names of hosts mean, for the one that a model is asked at.
+const NAMES: [&str; 3] = ["/etc/hosts", "/etc/nsswitch.conf", "/etc/resolv.conf"];
+
 /// Directories that are listed for it, and no more.
 const LISTED: [&str; 1] = ["/usr/lib"];
 
@@ -78,7 +81,12 @@ impl Needs {
             listens.push(address.port());
         }
         let lists = LISTED.map(PathBuf::from).to_vec();
-        Self { reads, lists, writes, listens, connects: vec![], processes: false }
+        let mut connects = vec![];
+        if config.annotate.enabled {
+            connects.push(config.annotate.endpoint.port());
+            reads.extend(NAMES.map(PathBuf::from));
+        }
+        Self { reads, lists, writes, listens, connects, processes: false }
     }
 
     /// The capabilities that these needs come to, where they are there to be kept.

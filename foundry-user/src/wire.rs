@@ -62,7 +62,9 @@ pub fn inspect<S: Storage>(file: &Path, brick: &Brick<S>) -> Result<Value, found
         "levels": levels(brick),
         "regions": brick.regions()?.iter().map(region).collect::<Vec<_>>(),
         "facts": facts(&record::of(brick)?),
-        "annotation": brick.annotation()?.map(|a| annotation(&a)),
+        "annotation": brick
+            .annotation()?
+            .map(|note| crate::wire_annotate::shown(&note, brick.blake3().as_ref())),
         "generations": generations(brick),
         "changed_in": changed_in,
         "changed_tiles": tiles,
@@ -131,12 +133,6 @@ fn facts(facts: &Facts) -> Value {
         FactValue::List(list) => Value::from(list.as_slice()),
     };
     facts.iter().map(|(name, value)| (name.clone(), one(value))).collect::<Map<_, _>>().into()
-}
-
-/// An annotation is JSON where a model wrote one; other bytes are shown as text.
-fn annotation(bytes: &[u8]) -> Value {
-    serde_json::from_slice(bytes)
-        .unwrap_or_else(|_| Value::from(String::from_utf8_lossy(bytes).into_owned()))
 }
 
 fn writer(writer: &Writer) -> Value {

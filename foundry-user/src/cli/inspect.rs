@@ -13,7 +13,7 @@ use super::{Store, text, thumbnail};
 use crate::args::Inspect;
 use crate::error::{CommandError, Exit};
 use crate::facts::record;
-use crate::wire;
+use crate::{wire, wire_annotate};
 use foundry_brick::geometry::{self, TILE_BYTES};
 use foundry_brick::{FactValue, Facts, GenerationInfo, Kind, Payload, Region, Writer};
 use std::collections::BTreeMap;
@@ -97,6 +97,11 @@ impl Sheet {
             sheet.line("last writer", who(last));
         }
         sheet.fact_lines(&facts);
+        if let Some(note) = brick.annotation()? {
+            for (name, value) in wire_annotate::lines(&note, brick.blake3().as_ref()) {
+                sheet.line(name, text::clean(&value));
+            }
+        }
         sheet.writers = writers;
         Ok(sheet)
     }

@@ -30,6 +30,7 @@ pub(super) fn run(config: &WatchConfig) -> Result<Exit, CommandError> {
     if config.sandbox {
         confine(config)?;
     }
+    super::annotate::warn_of_remote(&config.annotate);
     let listeners = Listeners::default();
     let (progress, updates) = (listeners.progress.subscribe(), listeners.updates.subscribe());
     let showing = std::thread::Builder::new()

@@ -4,6 +4,7 @@
 //! Keeps: what comes from the socket is parsed, never trusted; nothing is waited for without end.
 
 use super::{MAX_ANSWER, MAX_WAIT_MS, PATIENCE, STATUS_WAIT, socket_path};
+use crate::annotate::{Request, Status};
 use crate::stats::Report;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -57,6 +58,20 @@ pub fn sync(store: &Path, limit: Duration) -> Result<(), ControlError> {
 /// Where there is no daemon, or it does not answer.
 pub fn status(store: &Path) -> Result<Report, ControlError> {
     let bytes = ask(store, "status\n", STATUS_WAIT)?;
+    postcard::from_bytes(&bytes).map_err(|_| ControlError::Invalid)
+}
+
+/// Lets the running daemon's annotator do something; says how things stand then.
+///
+/// # Errors
+/// Where there is no daemon, it refuses, or does not answer.
+pub fn annotate(store: &Path, request: &Request) -> Result<Status, ControlError> {
+    // Looking at every brick takes a while; work that is waited for takes what it takes.
+    let wait = match request {
+        Request::Drain => Duration::from_millis(MAX_WAIT_MS),
+        _ => STATUS_WAIT * 10,
+    };
+    let bytes = ask(store, &super::annotate_line(request), wait)?;
     postcard::from_bytes(&bytes).map_err(|_| ControlError::Invalid)
 }
 

@@ -4,6 +4,9 @@
 //! Keeps: at most `MAX_CLIENTS` at once; others wait in the kernel's queue.
 
 use super::{MAX_REQUEST, PATIENCE, Request, parse, socket_path};
+use crate::annotate::status as annotate;
+use crate::artifact::OsBytes;
+use crate::pipeline::effect::AnnotationOutcome;
 use crate::stats::Report;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -24,6 +27,19 @@ pub enum Call {
     Sync(oneshot::Sender<()>),
     /// Answer with the counters.
     Status(oneshot::Sender<Report>),
+    /// Let the annotator do something, and answer how things stand then.
+    Annotate(annotate::Request, oneshot::Sender<Result<annotate::Status, String>>),
+    /// Put an annotation into its brick, and answer what became of it.
+    Annotated {
+        /// Which brick.
+        path: OsBytes,
+        /// BLAKE3 of the content it was written of.
+        content: [u8; 32],
+        /// What goes into the brick.
+        note: Vec<u8>,
+        /// Told what became of it.
+        done: oneshot::Sender<AnnotationOutcome>,
+    },
 }
 
 /// The socket; removed when dropped.
@@ -87,6 +103,12 @@ async fn client(mut stream: UnixStream, calls: &mpsc::Sender<Call>) -> io::Resul
         Ok(request) => match request? {
             None => Err("no such request".to_owned()),
             Some(Request::Status) => status(calls).await,
+            Some(Request::Annotate(request)) => {
+                tokio::select! {
+                    done = annotator(calls, request) => done,
+                    _ = gone(&stream) => return Ok(()),
+                }
+            }
             Some(Request::Sync { timeout: wait }) => {
                 tokio::select! {
                     done = timeout(wait, sync(calls)) => done.unwrap_or_else(|_| Err("timeout".to_owned())),
@@ -150,4 +172,15 @@ async fn status(calls: &mpsc::Sender<Call>) -> Result<Vec<u8>, String> {
     calls.send(Call::Status(tx)).await.map_err(|_| refused.to_owned())?;
     let report = rx.await.map_err(|_| refused.to_owned())?;
     postcard::to_allocvec(&report).map_err(|e| e.to_string())
+}
+
+async fn annotator(
+    calls: &mpsc::Sender<Call>,
+    request: annotate::Request,
+) -> Result<Vec<u8>, String> {
+    let (tx, rx) = oneshot::channel();
+    let refused = "the daemon is stopping, or has too much to annotate to listen";
+    calls.send(Call::Annotate(request, tx)).await.map_err(|_| refused.to_owned())?;
+    let status = rx.await.map_err(|_| refused.to_owned())??;
+    postcard::to_allocvec(&status).map_err(|e| e.to_string())
 }

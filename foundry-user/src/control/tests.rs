@@ -34,6 +34,7 @@ fn with_server(stuck: bool, talk: impl FnOnce(&Path) + Send + 'static) {
                         let report = Report { backend: "test".to_owned(), ..Report::default() };
                         drop(answer.send(report));
                     }
+                    other => unreachable!("{other:?}"),
                 }
             }
         };
@@ -68,7 +69,10 @@ fn nonsense_gets_an_error_and_harms_nobody() {
             b"sync -1\n",
             b"\n",
             b"status now\n",
-            &[b'x'; 70][..],
+            b"annotate\n",
+            b"annotate path 2f6\n",
+            b"annotate path zz\n",
+            &[b'x'; 9000][..],
             b"sync 99999999999999999999\n",
         ] {
             let mut stream = UnixStream::connect(socket_path(store)).unwrap();

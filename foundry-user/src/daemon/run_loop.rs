@@ -8,12 +8,13 @@ use super::readers::Readers;
 use super::recorder::Recorder;
 use super::shards::Shards;
 use super::{FatalError, Listeners, Progress, Summary};
+use crate::annotate::service::Ask;
 use crate::clock;
 use crate::control::server::Call;
 use crate::diagnostics::{Throttle, shown};
 use crate::event::{Event, MonotonicNs, UnixNs};
-use crate::pipeline::effect::{Effect, Update};
-use crate::pipeline::input::{Input, ReadPart, StoreFailure};
+use crate::pipeline::effect::{AnnotationOutcome, Effect, Update};
+use crate::pipeline::input::{Annotated, Input, ReadPart, StoreFailure};
 use crate::pipeline::{Pipeline, Settings};
 use crate::reader::Reader;
 use crate::sources::Source;
@@ -49,6 +50,7 @@ pub(super) struct Parts {
     pub(super) calls: mpsc::Receiver<Call>,
     pub(super) listeners: Listeners,
     pub(super) roots: Vec<PathBuf>,
+    pub(super) annotator: Option<mpsc::Sender<Ask>>,
 }
 
 /// The running daemon.
@@ -71,6 +73,8 @@ pub(super) struct Loop {
     /// When the last sweep began that has ended.
     compared: Option<UnixNs>,
     losses: Throttle,
+    annotations: BTreeMap<u64, oneshot::Sender<AnnotationOutcome>>,
+    last_annotation: u64,
     started: MonotonicNs,
     stopping: bool,
     stopped: bool,
@@ -109,6 +113,8 @@ impl Loop {
             sweeping: None,
             compared: None,
             losses: Throttle::new(),
+            annotations: BTreeMap::new(),
+            last_annotation: 0,
             started: clock::monotonic(),
             stopping: false,
             stopped: false,
@@ -242,7 +248,21 @@ impl Loop {
                 Ok(())
             }
             // Dropping the answer refuses.
-            Call::Sync(_) if self.stopping => Ok(()),
+            Call::Annotate(request, answer) => {
+                let refused = || Err("annotation is off (annotate.enabled = false)".to_owned());
+                match &self.parts.annotator {
+                    Some(annotator) => drop(annotator.try_send((request, answer))),
+                    None => drop(answer.send(refused())),
+                }
+                Ok(())
+            }
+            Call::Sync(_) | Call::Annotated { .. } if self.stopping => Ok(()),
+            Call::Annotated { path, content, note, done } => {
+                self.last_annotation += 1;
+                let ticket = self.last_annotation;
+                self.annotations.insert(ticket, done);
+                self.feed(Input::Annotated(Annotated { ticket, path, content, note })).await
+            }
             Call::Sync(answer) => {
                 self.drain().await?;
                 self.last_sync += 1;
@@ -313,6 +333,12 @@ impl Loop {
             Effect::Flush { ticket } => self.shards.flush(ticket).await,
             Effect::SyncDone { ticket } if self.sweeping.is_some_and(|s| s.0 == ticket) => {
                 self.compared = self.sweeping.take().map(|(_, began)| began);
+                Ok(())
+            }
+            Effect::AnnotationDone { ticket, outcome } => {
+                // The annotator asks again where it did not hear the answer.
+                let _heard =
+                    self.annotations.remove(&ticket).is_some_and(|c| c.send(outcome).is_ok());
                 Ok(())
             }
             Effect::SyncDone { ticket } => {

@@ -1,9 +1,11 @@
 //! The daemon on a real directory with a real source that needs no privileges, and its recordings.
 
+mod annotated;
 mod perturbed;
 mod recorded;
 
 use super::*;
+use crate::annotate::settings::Section;
 use crate::config::{Backend, Payload};
 use crate::control::client;
 use crate::sources::backends;
@@ -18,6 +20,7 @@ use std::time::Duration;
 struct Stage {
     dir: tempfile::TempDir,
     record: bool,
+    annotate: crate::annotate::Settings,
 }
 
 struct Running {
@@ -30,7 +33,8 @@ impl Stage {
     fn new(record: bool) -> Self {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("tree")).unwrap();
-        Self { dir, record }
+        let section = Section { enabled: Some(false), ..Section::default() };
+        Self { dir, record, annotate: section.settings().unwrap() }
     }
 
     fn tree(&self, name: &str) -> PathBuf {
@@ -56,6 +60,7 @@ impl Stage {
             geometry_os: None,
             sweep: None,
             sandbox: false,
+            annotate: self.annotate.clone(),
         };
         let listeners = Listeners::default();
         let (stop, mut progress) = (Arc::clone(&listeners.stop), listeners.progress.subscribe());

@@ -430,6 +430,7 @@ impl Pipeline {
     }
 
     pub(super) fn on_stored(&mut self, answer: StoreAnswer) {
+        let Some(answer) = self.on_annotation_stored(answer) else { return };
         let StoreAnswer { artifact, path, ticket, outcome } = answer;
         let storing = self.storing.remove(&ticket);
         let seq = storing.as_ref().map_or(self.seq, |s| s.seq);
@@ -439,7 +440,7 @@ impl Pipeline {
                     self.on_committed(storing, path, committed);
                 }
             }
-            Err(StoreFailure::Corrupt) => {
+            Err(StoreFailure::Corrupt | StoreFailure::Stale) => {
                 if let Some(brick) = self.bricks.get_mut(&path) {
                     brick.state = None;
                     brick.fresh = true;

@@ -28,6 +28,8 @@ pub enum Effect {
     Flush { ticket: u64 },
     /// Find shared writable mappings of any process.
     ScanMappings,
+    /// What became of `Input::Annotated`.
+    AnnotationDone { ticket: u64, outcome: AnnotationOutcome },
     /// The promise of `Input::Sync` is kept.
     SyncDone { ticket: u64 },
     /// Something the map, the annotation queue or a person may want to see.
@@ -87,6 +89,8 @@ pub enum StoreOp {
     /// Commit the edit as the next generation (none where nothing differs). Answers.
     /// Writers apply to the tiles among their ranges that changed, later ones over earlier ones.
     Commit { writers: Vec<Attribution>, at: UnixNs },
+    /// Put an annotation of this very content into the next generation. Answers.
+    Annotate { content: [u8; 32], note: Vec<u8>, at: UnixNs },
     /// Drop the edit: the last committed generation stays.
     Abandon,
     /// The artifact moved: so does its brick, over any other.
@@ -102,6 +106,17 @@ pub struct Attribution {
     pub ranges: Vec<(u64, u64)>,
     /// Who it was.
     pub actor: Option<Actor>,
+}
+
+/// What became of an annotation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnnotationOutcome {
+    /// It is in the brick.
+    Stored,
+    /// The content has changed since, or is about to: it was dropped.
+    Stale,
+    /// There is no such brick.
+    Missing,
 }
 
 /// What happened, for those who watch.

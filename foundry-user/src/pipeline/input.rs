@@ -22,7 +22,7 @@ pub enum Input {
     Looked { dir: ArtifactId, name: OsBytes, outcome: Result<Option<Stat>, ReadFailure> },
     /// The answer to `Effect::Read`: one part of it.
     Read(ReadAnswer),
-    /// The answer to `Effect::Store` with `StoreOp::Commit`.
+    /// The answer to `Effect::Store` with `StoreOp::Commit` or `StoreOp::Annotate`.
     Stored(StoreAnswer),
     /// The answer to `Effect::Flush`: everything stored before it survives a power cut.
     Flushed { ticket: u64, ok: bool },
@@ -34,6 +34,21 @@ pub enum Input {
     Tick { now: MonotonicNs, wall: UnixNs },
     /// Finish what is in flight, then stop.
     Shutdown,
+    /// Somebody wrote an annotation of an artifact.
+    Annotated(Annotated),
+}
+
+/// An annotation, and what it was written of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Annotated {
+    /// Comes back with the answer.
+    pub ticket: u64,
+    /// Which brick.
+    pub path: OsBytes,
+    /// BLAKE3 of the content it was written of.
+    pub content: [u8; 32],
+    /// What goes into the brick.
+    pub note: Vec<u8>,
 }
 
 /// What the header of a stored brick says of the artifact it was folded from.
@@ -186,4 +201,6 @@ pub enum StoreFailure {
     Corrupt,
     /// I/O error, as errno: the store has stopped until it is reopened.
     Io(i32),
+    /// The content is not the one that an annotation was written of.
+    Stale,
 }

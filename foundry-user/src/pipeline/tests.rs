@@ -8,7 +8,7 @@ use super::{Pipeline, Settings};
 use proptest::prelude::*;
 use world::{Sim, Style};
 
-fn run(seed: u64, phases: u32, steps: u32, style: Style) {
+fn run(seed: u64, phases: u32, steps: u32, style: Style) -> Sim {
     let mut sim = Sim::new(seed, style);
     for phase in 0..phases {
         if 0 < phase && sim.rng.one_in(4) {
@@ -19,10 +19,18 @@ fn run(seed: u64, phases: u32, steps: u32, style: Style) {
             for _ in 0..sim.rng.below(6) {
                 sim.turn();
             }
+            if sim.rng.one_in(3) {
+                sim.annotate_some();
+            }
         }
         sim.sync_and_check();
+        for _ in 0..8 {
+            sim.annotate_some();
+        }
     }
     sim.assert_nothing_owed();
+    sim.assert_annotations_answered();
+    sim
 }
 
 /// `FOUNDRY_CASES` asks for more.
@@ -104,4 +112,16 @@ fn shutdown_flushes_and_stops() {
     out.clear();
     p.step(Input::Flushed { ticket, ok: true }, &mut out);
     assert_eq!(out, [Effect::Stopped]);
+}
+
+/// An annotation reaches its brick, or is refused because the content changed: both happen here.
+#[test]
+fn annotations_are_stored_beside_their_content_or_refused() {
+    let (mut stored, mut late) = (0, 0);
+    for seed in 1..5 {
+        let sim = run(seed * 0x9e37_79b9, 3, 20, Style { window: 8, duplicate: 4, lose: 0 });
+        stored += sim.annotator.stored;
+        late += sim.annotator.late;
+    }
+    assert!(5 < stored && 5 < late, "{stored} stored, {late} late");
 }

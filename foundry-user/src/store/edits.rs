@@ -47,6 +47,8 @@ enum Trouble {
     Medium(i32),
     /// The brick: it is folded anew.
     Brick,
+    /// The annotation: it is of another content.
+    Stale,
 }
 
 impl From<io::Error> for Trouble {
@@ -107,6 +109,10 @@ impl Edits {
                 let done = self.commit(&path, writers, at);
                 (path, done.map(Some))
             }
+            StoreOp::Annotate { content, note, at } => {
+                let done = self.annotate(&path, &content, note, at);
+                (path, done.map(Some))
+            }
             StoreOp::Abandon => {
                 let done = self.abandon(&path);
                 (path, done.map(|()| None))
@@ -123,6 +129,7 @@ impl Edits {
         match done {
             Ok(committed) => committed.and_then(|c| answer(at_path, Ok(c))),
             Err(Trouble::Brick) => answer(at_path, Err(StoreFailure::Corrupt)),
+            Err(Trouble::Stale) => answer(at_path, Err(StoreFailure::Stale)),
             Err(Trouble::Medium(errno)) => {
                 self.store.fail(errno);
                 answer(at_path, Err(StoreFailure::Io(errno)))
@@ -138,7 +145,7 @@ impl Edits {
     fn keep(&self, edit: Result<Option<Good>, Trouble>) -> Edit {
         match edit {
             Ok(Some(good)) => Edit::Good(Box::new(good)),
-            Ok(None) | Err(Trouble::Brick) => Edit::Bad,
+            Ok(None) | Err(Trouble::Brick | Trouble::Stale) => Edit::Bad,
             Err(Trouble::Medium(errno)) => {
                 self.store.fail(errno);
                 Edit::Bad
@@ -183,7 +190,7 @@ impl Edits {
         match Editor::open(storage).map_err(Trouble::from) {
             Ok(editor) => Ok(Some(editor).filter(|e| e.meta().path == path)),
             Err(Trouble::Brick) => Ok(None),
-            Err(medium) => Err(medium),
+            Err(other) => Err(other),
         }
     }
 
@@ -266,6 +273,35 @@ impl Edits {
             new: done.changed,
             size: done.size,
             changed_tiles: done.changed_tiles,
+        })
+    }
+
+    /// The annotation becomes a generation of its own, where the brick still shows what it is about.
+    fn annotate(
+        &self,
+        path: &[u8],
+        content: &[u8; 32],
+        note: Vec<u8>,
+        at: UnixNs,
+    ) -> Result<Committed, Trouble> {
+        if self.open.contains_key(path) {
+            return Err(Trouble::Stale);
+        }
+        let place = brick_path(&self.store.dir, path);
+        let mut editor = self.existing(&place, path)?.ok_or(Trouble::Brick)?;
+        if editor.blake3() != Some(*content) {
+            return Err(Trouble::Stale);
+        }
+        editor.set_annotation(Some(note));
+        let done = editor.commit(at.0)?;
+        if editor.needs_compaction() {
+            compact(&editor, &place)?;
+        }
+        Ok(Committed {
+            generation: done.generation,
+            new: done.changed,
+            size: done.size,
+            changed_tiles: Some(vec![]),
         })
     }
 

@@ -91,6 +91,7 @@ pub(super) struct Sim {
     /// `None` where the edit cannot be committed.
     edits: BTreeMap<OsBytes, Option<(Vec<u8>, Stat, u64)>>,
     pipeline: Pipeline,
+    pub(super) annotator: annotate::Annotator,
     synced: bool,
     finished: bool,
     log: Vec<String>,
@@ -112,6 +113,7 @@ impl Sim {
             store: BTreeMap::new(),
             edits: BTreeMap::new(),
             pipeline: Pipeline::new(Settings::default()),
+            annotator: annotate::Annotator::default(),
             synced: false,
             finished: false,
             log: vec![],
@@ -138,6 +140,7 @@ impl Sim {
         self.events.clear();
         self.tasks.clear();
         self.edits.clear();
+        self.forget_annotations();
         for inode in self.inodes.values_mut() {
             inode.opens = 0;
         }
@@ -440,4 +443,5 @@ impl Sim {
     }
 }
 
+mod annotate;
 mod daemon;

@@ -200,3 +200,30 @@ fn rewriting_over_and_over_is_compacted() {
     assert!(s.brick(PATH).verify().is_empty());
     assert_eq!(s.files().len(), 1);
 }
+
+#[test]
+fn an_annotation_joins_the_content_it_was_written_of_and_no_other() {
+    let mut s = stage();
+    s.begin(5, true);
+    s.put(0, b"hello");
+    s.commit(10).unwrap();
+    let content = *blake3::hash(b"hello").as_bytes();
+    let note = |content| StoreOp::Annotate { content, note: b"{}".to_vec(), at: UnixNs(10) };
+    let other = *blake3::hash(b"other").as_bytes();
+    assert_eq!(s.job(PATH, note(other)), Some(Err(StoreFailure::Stale)));
+    let done = s.job(PATH, note(content)).unwrap().unwrap();
+    assert_eq!((done.generation, done.new, done.changed_tiles), (2, true, Some(vec![])));
+    // Said twice, it is one generation.
+    let again = s.job(PATH, note(content)).unwrap().unwrap();
+    assert_eq!((again.generation, again.new), (2, false));
+    let brick = s.brick(PATH);
+    assert_eq!(brick.annotation().unwrap(), Some(b"{}".to_vec()));
+    assert_eq!(brick.content_generation(), 1);
+    // Not in the middle of an edit; and after it the content is another one.
+    s.begin(5, true);
+    assert_eq!(s.job(PATH, note(content)), Some(Err(StoreFailure::Stale)));
+    s.put(0, b"world");
+    s.commit(20).unwrap();
+    assert_eq!(s.job(PATH, note(content)), Some(Err(StoreFailure::Stale)));
+    assert_eq!(s.job(b"/nowhere", note(content)), Some(Err(StoreFailure::Corrupt)));
+}

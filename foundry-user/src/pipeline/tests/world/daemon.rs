@@ -110,6 +110,7 @@ impl Sim {
             }
             Effect::ScanMappings => self.tasks.push(Task::Scan),
             Effect::SyncDone { .. } => self.synced = true,
+            Effect::AnnotationDone { ticket, outcome } => self.annotation_done(ticket, outcome),
             Effect::Publish(_) | Effect::Stopped => {}
         }
     }
@@ -153,6 +154,9 @@ impl Sim {
                 let state = super::super::super::bricks::folded(&stat, at);
                 self.store.insert(path.to_vec(), Stored { data, state, generation, said });
                 return Some(Ok(Committed { generation, new: true, size, changed_tiles: None }));
+            }
+            StoreOp::Annotate { content, note, .. } => {
+                return Some(self.annotate(path, &content, &note));
             }
             StoreOp::Abandon => {
                 self.edits.remove(path).unwrap();
