@@ -13,6 +13,7 @@ mod check;
 mod ebpf;
 mod fuzz;
 mod live;
+mod llm;
 mod place;
 mod probes;
 mod run;
@@ -45,6 +46,7 @@ usage: cargo xtask TASK [ARGUMENTS]
                  flood huge idle (root; nothing else should run meanwhile)
   fuzz [--seconds N] [TARGET...]
                  everything that reads bytes from outside, given damaged ones: 60 s each
+  llm-test       asks a real model server (llama.cpp, from a package registry) about a program
   help           this text
 ";
 
@@ -62,6 +64,7 @@ fn main() -> ExitCode {
         "check" => check::run(rest),
         "bench" => bench::run(rest),
         "fuzz" => fuzz::run(rest),
+        "llm-test" => llm::run(rest),
         "help" | "--help" | "-h" => {
             print!("{HELP}");
             Ok(())
