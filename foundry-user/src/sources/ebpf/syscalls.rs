@@ -45,12 +45,15 @@ const CALLS: &[(libc::c_long, u8)] = &[
     (libc::SYS_fchmodat, class::ATTR),
     (libc::SYS_fchown, class::ATTR),
     (libc::SYS_fchownat, class::ATTR),
-    (libc::SYS_fchmodat2, class::ATTR),
+    (SYS_FCHMODAT2, class::ATTR),
     (libc::SYS_utimensat, class::ATTR),
     (libc::SYS_setxattr, class::ATTR),
     (libc::SYS_lsetxattr, class::ATTR),
     (libc::SYS_fsetxattr, class::ATTR),
 ];
+
+/// fchmodat2(2) has this number everywhere; the C library's bindings do not name it everywhere.
+const SYS_FCHMODAT2: libc::c_long = 452;
 
 /// Calls that newer architectures never had.
 #[cfg(target_arch = "x86_64")]
