@@ -7,7 +7,7 @@ use super::bricks::{Bricks, Content};
 use super::layout::{NodeId, NodeKind};
 use super::views::{kind, text};
 use super::world::World;
-use foundry_brick::FactValue;
+use crate::facts::{record, search as facts};
 use serde::Serialize;
 use std::sync::RwLock;
 
@@ -44,6 +44,8 @@ pub(super) enum Query {
     BuildId(String),
     Hash(String),
     Bytes(Vec<u8>),
+    /// One fact by its key.
+    KeyValue(String, String),
     Anything(String),
 }
 
@@ -70,8 +72,22 @@ impl Query {
             _ if query.is_empty() => None,
             Some(_) if rest.is_empty() => None,
             Some(make) => Some(make(rest)),
-            None => Some(Self::Anything(query.to_lowercase())),
+            None => Some(match facts::Query::parse(query) {
+                Some(facts::Query::KeyValue(key, value)) => Self::KeyValue(key, value),
+                _ => Self::Anything(query.to_lowercase()),
+            }),
         }
+    }
+
+    /// What is asked of the facts.
+    fn of_facts(&self) -> Option<facts::Query> {
+        Some(match self {
+            Self::Fact(word) => facts::Query::Fact(word.clone()),
+            Self::BuildId(word) => facts::Query::BuildId(word.clone()),
+            Self::KeyValue(key, value) => facts::Query::KeyValue(key.clone(), value.clone()),
+            Self::Anything(word) => facts::Query::Anything(word.clone()),
+            _ => return None,
+        })
     }
 
     const fn opens_bricks(&self) -> bool {
@@ -207,25 +223,10 @@ fn look_into(bricks: &Bricks, query: &Query, candidate: &Candidate, hits: &mut V
         let named = regions.into_iter().filter(|r| r.name.to_lowercase().contains(word));
         hits.extend(named.take(20).map(|r| hit("symbol", r.name, r.start, r.end)));
     }
-    if let Query::Fact(word) | Query::Anything(word) | Query::BuildId(word) = query {
-        let by_id = matches!(query, Query::BuildId(_));
-        for (name, value) in brick.facts().unwrap_or_default() {
-            let value = match value {
-                FactValue::Text(value) => value,
-                FactValue::Number(value) => value.to_string(),
-                FactValue::Flag(value) => value.to_string(),
-                FactValue::List(values) => values.join(", "),
-            };
-            let id = name == "identity.build_id";
-            let found = if by_id {
-                id && value.to_lowercase().starts_with(word)
-            } else {
-                value.to_lowercase().contains(word)
-            };
-            if found {
-                hits.push(hit("fact", format!("{name}: {value}"), 0, brick.meta().size));
-            }
-        }
+    if let Some(asked) = query.of_facts() {
+        let facts = record::of(&brick).unwrap_or_default();
+        let lines = asked.in_facts(&facts).into_iter();
+        hits.extend(lines.map(|line| hit("fact", line, 0, brick.meta().size)));
     }
     if let Query::Note(word) | Query::Anything(word) = query {
         let note = brick.annotation().ok().flatten().map(|note| text(&note));
@@ -277,6 +278,8 @@ mod tests {
         assert_eq!(Query::parse("sym:"), None);
         assert_eq!(Query::parse("sym: Main"), Some(Query::Symbol("main".into())));
         assert_eq!(Query::parse("\"a b\""), Some(Query::Bytes(b"a b".to_vec())));
+        let one = Query::KeyValue("hardening.relro".into(), "none".into());
+        assert_eq!(Query::parse("hardening.relro=None"), Some(one));
         assert_eq!(Query::parse("std::vec"), Some(Query::Anything("std::vec".into())));
     }
 
