@@ -340,7 +340,8 @@ fn list_text(list: &[String]) -> String {
     if list.len() > SHOWN {
         shown.push(format!("... {} more", list.len() - SHOWN));
     }
-    shown.join(" ")
+    let has_blanks = shown.iter().any(|s| s.contains(' '));
+    shown.join(if has_blanks { "; " } else { " " })
 }
 
 fn tile_range(range: &Range<u64>) -> String {
