@@ -16,7 +16,7 @@ pub use open::anywhere;
 use crate::artifact::FileIdentity;
 use crate::diagnostics::{Throttle, shown};
 use crate::facts::host::Host;
-use crate::pipeline::input::ReadFailure;
+use crate::pipeline::input::{Input, ReadFailure};
 use crate::tracker::Tracker;
 use rustix::io::Errno;
 use std::ffi::OsStr;
@@ -78,6 +78,12 @@ impl Reader {
             tracing::warn!(path = ?shown(path), %error, held_back, "changes go unheard");
         }
         outcome.is_ok()
+    }
+
+    /// Of which paths the machine's tables say something else than at the last call.
+    #[must_use]
+    pub fn tables(&self) -> Input {
+        Input::Tables { changed: self.host.changed_paths(|path| self.split(path).is_some()) }
     }
 
     /// The root above `path`, and the way from there.

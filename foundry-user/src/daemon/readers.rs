@@ -138,15 +138,20 @@ fn look(shared: &Shared, queue: &Mutex<mpsc::Receiver<Effect>>) {
             Effect::Look { dir, path, expect, name } => {
                 shared.reader.look(dir, &path, &expect, &name)
             }
-            Effect::ScanMappings => match crate::witness::shared_writable() {
-                Ok(shared_writable) => Input::Mappings { shared_writable },
-                Err(source) => {
-                    let op = "ask the witness who maps what";
-                    // One report is enough to end the daemon.
-                    drop(shared.fatal.try_send(FatalError::Io { op, source }));
+            Effect::ScanMappings => {
+                if shared.answers.blocking_send(shared.reader.tables()).is_err() {
                     return;
                 }
-            },
+                match crate::witness::shared_writable() {
+                    Ok(shared_writable) => Input::Mappings { shared_writable },
+                    Err(source) => {
+                        let op = "ask the witness who maps what";
+                        // One report is enough to end the daemon.
+                        drop(shared.fatal.try_send(FatalError::Io { op, source }));
+                        return;
+                    }
+                }
+            }
             Effect::Recall { root } => recall(shared, root),
             _ => continue,
         };

@@ -17,7 +17,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A file larger than this is not compared with its package's digest.
 const MAX_DIGESTED: u64 = 256 << 20;
@@ -29,6 +29,9 @@ pub struct Host {
     users: Table<Names>,
     groups: Table<Names>,
     packages: Table<Packages>,
+    /// Which packages the last answer of [`Self::changed_paths`] was about.
+    compared: Mutex<Option<Arc<Packages>>>,
+    libraries: Table<Vec<PathBuf>>,
 }
 
 /// Names by number.
@@ -53,7 +56,7 @@ impl<T> Table<T> {
             std::fs::metadata(path).map_or((0, 0, 0), |m| (m.mtime(), m.mtime_nsec(), m.size()))
         };
         let states: Vec<_> = files.iter().map(state).collect();
-        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = lock(&self.0);
         match &*held {
             Some((of, table)) if *of == states => Arc::clone(table),
             _ => {
@@ -63,6 +66,11 @@ impl<T> Table<T> {
             }
         }
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What is guarded here is replaced whole.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Host {
@@ -75,8 +83,14 @@ impl Host {
     /// The machine whose root directory is `root`.
     #[must_use]
     pub fn below(root: &Path) -> Self {
-        let (users, groups, packages) = (Table::new(), Table::new(), Table::new());
-        Self { root: root.to_path_buf(), users, groups, packages }
+        Self {
+            root: root.to_path_buf(),
+            users: Table::new(),
+            groups: Table::new(),
+            packages: Table::new(),
+            compared: Mutex::new(None),
+            libraries: Table::new(),
+        }
     }
 
     /// Adds what the machine says. Says how many bytes of content were read for it.
@@ -98,7 +112,9 @@ impl Host {
         if let Some(list) = capabilities::of(file) {
             facts.insert("identity.capabilities".to_owned(), Fact::List(list));
         }
-        libraries::describe(&self.root, subject.path, facts);
+        let files = [self.root.join("usr/lib"), self.root.join("etc/ld.so.conf.d")];
+        let usual = self.libraries.get(&files, || libraries::usual(&self.root));
+        libraries::describe(&self.root, &usual, subject.path, facts);
         self.package(file, subject, facts)
     }
 
@@ -110,7 +126,25 @@ impl Host {
     fn packages(&self) -> Arc<Packages> {
         let dpkg = self.root.join("var/lib/dpkg");
         let files = [dpkg.join("status"), dpkg.join("info"), dpkg.join("diversions")];
-        self.packages.get(&files, || Packages::read(&self.root))
+        let packages = self.packages.get(&files, || Packages::read(&self.root));
+        // What was said first is what later changes are compared with.
+        lock(&self.compared).get_or_insert_with(|| Arc::clone(&packages));
+        packages
+    }
+
+    /// Paths of which the packages say something else than at the last call, as far as they are
+    /// `wanted`: dpkg puts files in their places before it writes down whose they are.
+    pub(crate) fn changed_paths(&self, wanted: impl Fn(&[u8]) -> bool) -> Vec<Vec<u8>> {
+        let now = self.packages();
+        let before = lock(&self.compared).replace(Arc::clone(&now));
+        match before {
+            Some(before) if !Arc::ptr_eq(&before, &now) => {
+                let mut paths = now.changed_since(&before, &self.root);
+                paths.retain(|path| wanted(path));
+                paths
+            }
+            _ => Vec::new(),
+        }
     }
 
     fn package(&self, file: &File, subject: &Subject<'_>, facts: &mut Facts) -> io::Result<u64> {
@@ -176,7 +210,7 @@ fn md5(file: &File, size: u64) -> io::Result<[u8; 16]> {
 #[cfg(test)]
 pub(super) use capabilities::decode as decode_capabilities;
 #[cfg(test)]
-pub(super) use libraries::describe as missing;
+pub(super) use libraries::{describe as missing, usual};
 
 /// The package of a path, for the comparison with dpkg.
 #[cfg(test)]

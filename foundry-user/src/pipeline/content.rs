@@ -125,7 +125,7 @@ impl Pipeline {
             ranges: work.ranges.as_slice().to_vec(),
             known_size,
             settle: file.mapped,
-            describe: work.meta || file.stands.is_touched_by(&work.ranges),
+            describe: work.meta || work.renew || file.stands.is_touched_by(&work.ranges),
         };
         let backlog = !work.live;
         file.flight = Some(Box::new(Flight {
@@ -254,7 +254,7 @@ impl Pipeline {
                 return;
             }
             let same = |s: &Option<_>| s.is_some_and(|s| same_state(&s, stat));
-            let stale = file.stands == Stands::Stale;
+            let stale = file.stands == Stands::Stale || flight.work.renew;
             if flight.work.ranges.is_empty() && states.iter().all(same) && !stale {
                 return;
             }

@@ -27,6 +27,8 @@ pub(super) struct Dirty {
     pub(super) live: bool,
     /// Owner, mode or attributes changed: facts stand on them.
     pub(super) meta: bool,
+    /// Facts stand on something outside the file that changed.
+    pub(super) renew: bool,
 }
 
 /// What the description of a file stands on.
@@ -97,6 +99,7 @@ impl Dirty {
         self.audit |= older.audit;
         self.live |= older.live;
         self.meta |= older.meta;
+        self.renew |= older.renew;
         let newer = std::mem::replace(&mut self.actors, older.actors);
         for (ranges, actor) in newer {
             self.blame(ranges, actor);

@@ -36,6 +36,9 @@ pub enum Input {
     Shutdown,
     /// Somebody wrote an annotation of an artifact.
     Annotated(Annotated),
+    /// What this machine says of these paths is not what it said before: packages came or went.
+    /// Comes before every `Mappings`.
+    Tables { changed: Vec<OsBytes> },
 }
 
 /// An annotation, and what it was written of.

@@ -7,7 +7,7 @@
 use super::Pipeline;
 use super::debts::Seq;
 use super::effect::{Effect, Update};
-use crate::artifact::{ArtifactId, FileIdentity};
+use crate::artifact::{ArtifactId, FileIdentity, OsBytes};
 use crate::event::{Actor, Extents, MonotonicNs};
 use std::collections::BTreeSet;
 
@@ -77,6 +77,20 @@ impl Pipeline {
             None => Some(seq),
             Some(s) => Some(self.debts.merge(s, seq)),
         };
+    }
+
+    /// What facts stand on beside the files changed: these files, and those whose directory moved.
+    pub(super) fn on_tables(&mut self, changed: &[OsBytes]) {
+        let seq = self.mapped.running.unwrap_or(self.seq);
+        let mut renew = std::mem::take(&mut self.moved_along);
+        renew.extend(changed.iter().filter_map(|path| self.bricks.get(path)?.owner));
+        for id in renew {
+            self.mark(id, seq, |d| {
+                d.live = true;
+                d.renew = true;
+                false
+            });
+        }
     }
 
     pub(super) fn on_mappings(&mut self, shared_writable: &[FileIdentity]) {

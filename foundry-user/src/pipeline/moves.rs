@@ -152,6 +152,7 @@ impl Pipeline {
                         {
                             push_name(&mut from, &name);
                             self.move_brick(child, &from, &to, seq);
+                            self.moved_along.insert(child);
                         }
                         self.unpark(child, seq);
                         self.came_along(child, &to, seq);

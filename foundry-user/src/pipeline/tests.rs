@@ -93,6 +93,7 @@ fn answers_nobody_asked_for() {
         }),
         Input::Flushed { ticket: 4, ok: true },
         Input::Mappings { shared_writable: vec![] },
+        Input::Tables { changed: vec![b"/x".to_vec()] },
         Input::Recalled { root: b"/".to_vec(), heads: vec![] },
     ] {
         p.step(input, &mut out);

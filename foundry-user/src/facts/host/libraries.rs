@@ -17,7 +17,12 @@ const USUAL: [&str; 6] = ["lib", "usr/lib", "lib64", "usr/lib64", "lib32", "usr/
 const MAX_NEEDED: usize = 256;
 
 /// Adds the libraries that are missing, where any is needed.
-pub(in crate::facts) fn describe(root: &Path, program: &[u8], facts: &mut Facts) {
+pub(in crate::facts) fn describe(
+    root: &Path,
+    usual: &[PathBuf],
+    program: &[u8],
+    facts: &mut Facts,
+) {
     // Only ELF says how it is linked.
     let is_elf = facts.contains_key("link.kind");
     let Some(Fact::List(needed)) = facts.get("link.needed").filter(|_| is_elf) else { return };
@@ -30,7 +35,7 @@ pub(in crate::facts) fn describe(root: &Path, program: &[u8], facts: &mut Facts)
             places.extend(paths.split(':').map(|p| below(root, Path::new(&expand(p)))));
         }
     }
-    places.extend(usual(root));
+    places.extend_from_slice(usual);
     let missing = |name: &&String| {
         let name = Path::new(name.as_str());
         if name.is_absolute() {
@@ -49,7 +54,7 @@ fn below(root: &Path, path: &Path) -> PathBuf {
 }
 
 /// The usual directories, those below them that bear a platform's name, and those of `ld.so.conf`.
-fn usual(root: &Path) -> Vec<PathBuf> {
+pub(in crate::facts) fn usual(root: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for dir in USUAL {
         found.push(root.join(dir));

@@ -25,6 +25,16 @@ pub(super) struct Packages {
 struct Package {
     name: String,
     version: String,
+    /// Of which state of its two files.
+    read_from: [State; 2],
+}
+
+/// When a file was written, and how large it is.
+type State = (i64, i64, u64);
+
+fn state(path: &Path) -> State {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata(path).map_or((0, 0, 0), |m| (m.mtime(), m.mtime_nsec(), m.size()))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -104,11 +114,12 @@ impl Packages {
 
     /// `name` may end with an architecture: `libc6:amd64`.
     fn add(&mut self, info: &Path, name: &str, status: &BTreeMap<String, Status>) {
+        let file = |end: &str| info.join(format!("{name}.{end}"));
+        let read_from = [state(&file("list")), state(&file("md5sums"))];
         let plain = name.split(':').next().unwrap_or(name);
         let known = status.get(name).or_else(|| status.get(plain));
         let Ok(package) = u32::try_from(self.packages.len()) else { return };
-        let sums =
-            std::fs::read_to_string(info.join(format!("{name}.md5sums"))).unwrap_or_default();
+        let sums = std::fs::read_to_string(file("md5sums")).unwrap_or_default();
         let mut digests: BTreeMap<u64, [u8; 16]> = sums
             .lines()
             .filter_map(|line| line.split_once("  "))
@@ -116,7 +127,7 @@ impl Packages {
             .collect();
         let configuration = known.map_or(&[][..], |k| &k.configuration);
         digests.extend(configuration.iter().copied());
-        let list = std::fs::read(info.join(format!("{name}.list"))).unwrap_or_default();
+        let list = std::fs::read(file("list")).unwrap_or_default();
         for path in list.split(|&b| b == b'\n').filter(|line| !line.is_empty()) {
             let path = key(path);
             self.files.push(Entry {
@@ -127,7 +138,27 @@ impl Packages {
             });
         }
         let version = known.map(|k| k.version.clone()).unwrap_or_default();
-        self.packages.push(Package { name: name.to_owned(), version });
+        self.packages.push(Package { name: name.to_owned(), version, read_from });
+    }
+
+    /// The paths of packages that are others than `before`.
+    pub(super) fn changed_since(&self, before: &Self, root: &Path) -> Vec<Vec<u8>> {
+        let known: BTreeMap<&str, &Package> =
+            before.packages.iter().map(|p| (p.name.as_str(), p)).collect();
+        let is_same = |p: &&Package| {
+            known
+                .get(p.name.as_str())
+                .is_some_and(|k| k.version == p.version && k.read_from == p.read_from)
+        };
+        let info = root.join("var/lib/dpkg/info");
+        let mut changed = Vec::new();
+        for package in self.packages.iter().filter(|p| !is_same(p)) {
+            let list = std::fs::read(info.join(format!("{}.list", package.name)));
+            for path in list.unwrap_or_default().split(|&b| b == b'\n').filter(|p| !p.is_empty()) {
+                changed.extend(self.aliases(path));
+            }
+        }
+        changed
     }
 
     /// Whose the file at `path` is.

@@ -101,6 +101,21 @@ fn a_new_package_is_known_at_once() {
 }
 
 #[test]
+fn what_a_package_changed_is_named_once() {
+    let machine = Machine::new();
+    let host = Host::below(machine.dir.path());
+    let changed = || host.changed_paths(|path| path.starts_with(b"/usr/") || path == b"/opt/late");
+    assert_eq!(changed(), Vec::<Vec<u8>>::new(), "nothing was said before");
+    machine.put("var/lib/dpkg/info/late.list", "/opt/late\n/var/elsewhere\n/lib/late.so\n");
+    assert_eq!(changed(), [b"/opt/late".to_vec(), b"/usr/lib/late.so".to_vec()]);
+    assert_eq!(changed(), Vec::<Vec<u8>>::new());
+    // Another version of a package: its digests are others, its list is not.
+    let sums = format!("{HELLO}  usr/lib/nobody\n");
+    machine.put("var/lib/dpkg/info/other.md5sums", &sums);
+    assert_eq!(changed(), [b"/usr/bin/moved".to_vec(), b"/usr/lib/nobody".to_vec()]);
+}
+
+#[test]
 fn a_withheld_file_has_an_owner_and_no_digest() {
     let machine = Machine::new();
     let host = Host::below(machine.dir.path());
@@ -129,7 +144,8 @@ fn missing_libraries_are_named() {
     machine.put("etc/ld.so.conf.d/y.conf", "# y\n/opt/y\n");
     machine.put("opt/y/libc.so", "");
     machine.put("usr/bin/x", "");
-    host::missing(machine.dir.path(), b"/usr/bin/tool", &mut facts);
+    let usual = host::usual(machine.dir.path());
+    host::missing(machine.dir.path(), &usual, b"/usr/bin/tool", &mut facts);
     assert_eq!(facts.get("link.missing"), Some(&Fact::List(vec!["libgone.so".into()])));
 }
 

@@ -214,6 +214,7 @@ impl Sim {
             Task::Scan => {
                 let mapped = self.inodes.iter().filter(|(_, i)| i.mapped);
                 let shared_writable = mapped.map(|(o, _)| self.stat(*o).identity).collect();
+                self.step(Input::Tables { changed: vec![] });
                 self.step(Input::Mappings { shared_writable });
             }
         }
