@@ -1,5 +1,6 @@
 //! Records of every kind, and what must hold of all of them.
 
+mod bricks;
 mod machine;
 
 use super::*;
