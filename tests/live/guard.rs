@@ -34,6 +34,13 @@ fn assert_confined(status: &Path, most: u64) {
     }
 }
 
+/// Whether this kernel has Landlock, as `doctor` says.
+fn has_landlock() -> bool {
+    let found = program::run(&["doctor", "--json"]).json();
+    let checks = found["checks"].as_array().unwrap().clone();
+    checks.iter().any(|check| check["name"] == "landlock" && check["ok"] == true)
+}
+
 /// The children of a process.
 fn children(parent: u32) -> Vec<u32> {
     let pids = fs::read_dir("/proc").unwrap().flatten();
@@ -64,6 +71,8 @@ pub(super) fn privileges_are_given_up(backend: &str) {
     }
     let children = children(daemon.pid());
     assert_eq!(children.len(), 1, "the witness, and nobody else");
+    let said = daemon.log();
+    assert!(said.contains("landlock=\"Landlock ") || !has_landlock(), "{said}");
     assert_confined(Path::new(&format!("/proc/{}/status", children[0])), LOOK);
     assert_eq!(brick::inspect(&scratch.store(), &file).unwrap().blake3(), brick::b3sum(&file));
     daemon.verify_all();

@@ -48,6 +48,8 @@ pub(crate) fn stages(tally: &mut Tally, skips: &Path) {
         backends.iter().map(|backend| format!("live::{backend}::")).collect();
     // These mount what they need by themselves.
     filters.push("sources::".to_owned());
+    // A user without privileges, whatever backend they get.
+    filters.push("live::guard::".to_owned());
     let Some(mut here) = tools::as_root("env") else { return };
     here.arg("FOUNDRY_LIVE=1").arg(variable("FOUNDRY_SKIPS", skips)).arg(&tests).args(&filters);
     tally.stage("live tests", 20, &mut here);
