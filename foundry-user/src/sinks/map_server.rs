@@ -35,7 +35,7 @@ use crate::pipeline::effect::Update;
 use layout::Layout;
 use std::io::{Read, Write};
 use std::net::SocketAddr;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use tokio::sync::{Semaphore, broadcast, watch};
@@ -228,6 +228,10 @@ fn keep_key(path: &Path) -> std::io::Result<String> {
         return Ok(key);
     }
     let key = make_key()?;
+    // The map may be here before the store is.
+    if let Some(store) = path.parent() {
+        drop(std::fs::DirBuilder::new().recursive(true).mode(0o700).create(store));
+    }
     // Where it cannot be kept, it is as good as ever until the daemon ends.
     drop(std::fs::remove_file(path));
     let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);

@@ -426,7 +426,7 @@ async fn places_outlive_the_server() {
 fn the_key_outlives_the_daemon_but_not_other_eyes() {
     use std::os::unix::fs::PermissionsExt;
     let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("map.key");
+    let path = dir.path().join("store/map.key");
     let key = keep_key(&path).unwrap();
     assert_eq!(key.len(), 48);
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
