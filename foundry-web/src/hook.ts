@@ -53,6 +53,10 @@ function makeHook(app: App) {
       gl?.readPixels(Math.floor(x), canvas.height - 1 - Math.floor(y), 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, out);
       return `${out[0]},${out[1]},${out[2]}`;
     },
+    glow: (on: boolean) => {
+      app.renderer.glows = on;
+      app.touch();
+    },
     palette: (id: string) => app.setPalette(id),
     smooth: (on: boolean) => {
       app.renderer.smooth = on;

@@ -42,6 +42,8 @@ export class Renderer {
   private program!: GlProgram;
   private geometry!: Geometry;
   smooth = true;
+  /** Whether what changed glows for a moment. */
+  glows = true;
   reducedMotion = false;
   uploads = 0;
 
@@ -103,7 +105,7 @@ export class Renderer {
       d.mesh.visible = true;
       d.seenAt = now;
       const fade = this.reducedMotion ? 1 : Math.min(1, (now - tile.arrivedAt) / FADE_IN_MS);
-      const glow = tile.changedAt === 0 ? 0 : Math.max(0, 1 - (now - tile.changedAt) / GLOW_MS);
+      const glow = tile.changedAt === 0 || !this.glows ? 0 : Math.max(0, 1 - (now - tile.changedAt) / GLOW_MS);
       const steady = this.reducedMotion ? (glow > 0 ? 0.7 : 0) : glow ** 1.5;
       const u = d.uniforms.uniforms.uTile as Float32Array;
       u[0] = tile.data?.channels ?? 0;

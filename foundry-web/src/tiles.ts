@@ -28,6 +28,11 @@ export interface Tile extends TileKey {
 const MOST_TILES = 320;
 const MOST_REQUESTS = 12;
 
+/** Whether the newest is not here; what is under way is not here yet. */
+function lacks(tile: Tile): boolean {
+  return !tile.data || tile.stale || tile.request !== null;
+}
+
 export class TileStore {
   readonly tiles = new Map<string, Tile>();
   private readonly byRequest = new Map<number, Tile>();
@@ -77,13 +82,13 @@ export class TileStore {
     const asked: Tile[] = [];
     for (const tile of wanted) {
       tile.usedAt = now;
-      if (!tile.data || tile.stale) asked.push(tile);
+      if (lacks(tile)) asked.push(tile);
       if (tile.data) show.set(tile.key, tile);
       // While it fades in, or where it is missing, what is behind it is shown.
       if (!tile.data || now - tile.arrivedAt < 220) this.standIns(tile, show, now);
     }
     topTile.usedAt = now;
-    if (!topTile.data || topTile.stale) asked.push(topTile);
+    if (lacks(topTile)) asked.push(topTile);
     const near = visibleTiles(this.layout, camera, view, Math.min(level + 2, this.top), this.end).map((k) => this.get(k.level, k.index));
     for (const tile of near) {
       tile.usedAt = now;
@@ -127,6 +132,8 @@ export class TileStore {
         this.post({ kind: "cancel", id });
         this.byRequest.delete(id);
         tile.request = null;
+        // It was asked for because it is not the newest: that stays so.
+        tile.stale = tile.data !== undefined;
       }
     }
     for (const tile of asked) {

@@ -1,0 +1,1 @@
+import"./index-qa43GeBy.js";import"./init-C0cmfaIA.js";

@@ -1,1 +1,0 @@
-import"./index-C9PG7qf1.js";import"./init-rv9NS-8o.js";

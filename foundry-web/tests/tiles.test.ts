@@ -1,0 +1,50 @@
+import { beforeAll, expect, it, vi } from "vitest";
+import { TileStore } from "../src/tiles.ts";
+import type { FromWorker, ToWorker } from "../src/worker.ts";
+
+beforeAll(() => {
+  vi.stubGlobal("document", { baseURI: "http://localhost/" });
+});
+
+const VIEW = { w: 256, h: 256 };
+const HERE = { x: 128, y: 128, scale: 1 };
+const AWAY = { x: 1e6, y: 1e6, scale: 1 };
+
+function store(): { tiles: TileStore; said: ToWorker[]; answer: (id: number) => void } {
+  const said: ToWorker[] = [];
+  const tiles = new TileStore((m) => said.push(m));
+  [tiles.end, tiles.top] = [65536 * 64, 3];
+  const none = (): Uint8Array<ArrayBuffer> => new Uint8Array(0);
+  const answer = (id: number): void => tiles.receive({ kind: "loaded", id, channels: 1, summary: false, differs: false, seq: 1, cells: none(), marks: new Uint8Array(4), changed: none(), bytes: none(), ms: 1 } satisfies FromWorker, 0);
+  return { tiles, said, answer };
+}
+
+const loads = (said: ToWorker[]): number[] => said.filter((m) => m.kind === "load" && m.level === 0 && m.index === 0).map((m) => (m.kind === "load" ? m.id : 0));
+
+it("a replacement that is under way is not given up while its tile is looked at", () => {
+  const { tiles, said, answer } = store();
+  tiles.update(HERE, VIEW, 0);
+  answer(loads(said)[0] as number);
+  tiles.markStale(0, 0);
+  for (let frame = 1; frame < 5; frame++) tiles.update(HERE, VIEW, frame);
+  const [, second] = loads(said);
+  expect(loads(said).length).toBe(2);
+  expect(said.filter((m) => m.kind === "cancel" && m.id === second)).toEqual([]);
+  // What changes meanwhile is asked for once more.
+  tiles.markStale(0, 0);
+  answer(second as number);
+  tiles.update(HERE, VIEW, 9);
+  expect(loads(said).length).toBe(3);
+});
+
+it("a replacement that was given up is asked for when its tile is looked at again", () => {
+  const { tiles, said, answer } = store();
+  tiles.update(HERE, VIEW, 0);
+  answer(loads(said)[0] as number);
+  tiles.markStale(0, 0);
+  tiles.update(HERE, VIEW, 1);
+  tiles.update(AWAY, VIEW, 2);
+  expect(said.some((m) => m.kind === "cancel")).toBe(true);
+  tiles.update(HERE, VIEW, 3);
+  expect(loads(said).length).toBe(3);
+});
