@@ -198,11 +198,13 @@ fn sheet(status: &Status) -> String {
     for (why, n) in &status.failures {
         add("  because", &format!("{why} ({})", text::count(*n)));
     }
-    let limit = |n: u64| if n == 0 { "any number".to_owned() } else { text::count(n) };
-    let jobs = (text::count(status.jobs_this_hour), limit(status.jobs_per_hour));
-    let tokens = (text::count(status.tokens_today), limit(status.tokens_per_day));
-    add("this hour", &format!("{} of {} questions", jobs.0, jobs.1));
-    add("today", &format!("{} of {} tokens", tokens.0, tokens.1));
+    let of = |n: u64, limit: u64| match limit {
+        0 => text::count(n),
+        limit => format!("{} of {}", text::count(n), text::count(limit)),
+    };
+    let questions = of(status.jobs_this_hour, status.jobs_per_hour);
+    add("this hour", &format!("{questions} questions"));
+    add("today", &format!("{} tokens", of(status.tokens_today, status.tokens_per_day)));
     if let Some(next) = &status.next {
         add("next", next);
     }
