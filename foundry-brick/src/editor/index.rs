@@ -206,7 +206,8 @@ impl Index {
     ) -> Result<(), Error> {
         self.visit(storage, log, (self.height, 0), hole, &mut |this, key, tiles, inside| {
             let entry = *this.entry(storage, log, key.0, key.1)?;
-            if entry.is_zero() {
+            // A node that was taken apart, to grow, may miss what its entry speaks for.
+            if entry.is_zero() && !this.touched_below(key) {
                 return Ok(false);
             }
             if !inside || (0 < key.0 && !entry.is_missing()) || this.touched_below(key) {

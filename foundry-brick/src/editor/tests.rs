@@ -47,6 +47,27 @@ fn folds_and_reads_back_at_every_boundary() {
 }
 
 #[test]
+fn zeros_that_grow_are_zeros() {
+    let tile = 65_536;
+    for (before, after) in [(3 * tile, 5 * tile + 64), (3 * tile + 64, 70 * tile), (tile, 9 * tile)]
+    {
+        for from in [0, before / tile * tile] {
+            let meta = meta(before, Payload::Reference);
+            let mut editor = Editor::create(MemStorage::new(), meta).unwrap();
+            editor.put_hole(0, before as u64).unwrap();
+            editor.commit(1).unwrap();
+            let mut editor = Editor::open(editor.into_storage()).unwrap();
+            editor.resize(after as u64).unwrap();
+            editor.put_hole(from as u64, (after - from) as u64).unwrap();
+            editor.commit(2).unwrap();
+            let brick = Brick::open(editor.into_storage()).unwrap();
+            assert_eq!(brick.blake3(), Some(*blake3::hash(&vec![0; after]).as_bytes()));
+            assert_clean(&brick);
+        }
+    }
+}
+
+#[test]
 fn a_small_brick_is_one_block() {
     let bytes = noise(16 << 10, 3);
     let mut editor =
