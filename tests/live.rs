@@ -15,6 +15,7 @@ mod habits;
 mod hostile;
 mod scenario;
 mod storm;
+mod trees;
 
 use crate::support::daemon::{Daemon, Refusal};
 use crate::support::{self, Scratch};
@@ -69,6 +70,26 @@ macro_rules! on_backend {
             #[test]
             fn a_recording_replays_to_the_same_bricks() {
                 super::first_user::replay(BACKEND);
+            }
+
+            #[test]
+            fn a_build_in_the_tree() {
+                super::trees::a_build(BACKEND);
+            }
+
+            #[test]
+            fn a_checkout_in_the_tree() {
+                super::trees::a_checkout(BACKEND);
+            }
+
+            #[test]
+            fn a_burst_of_names() {
+                super::trees::a_burst(BACKEND);
+            }
+
+            #[test]
+            fn directories_after_a_restart() {
+                super::trees::a_restart(BACKEND);
             }
 
             #[test]

@@ -17,7 +17,7 @@ use crate::editor::Editor;
 use crate::error::Error;
 use crate::geometry::{LEAF_BYTES, TILE_BYTES};
 use crate::meta::Region;
-use crate::parts::{PAGE_ORDER, Part, Parts, PartsError, Place, Text};
+use crate::parts::{Attribute, PAGE_ORDER, Part, Parts, PartsError, Place, Text};
 use crate::plots::{Plots, PlotsError, Resized};
 use crate::storage::Storage;
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,8 +26,8 @@ use std::ops::Range;
 /// Leaves of one tile of the container.
 const TILE_LEAVES: u64 = TILE_BYTES / LEAF_BYTES as u64;
 
-/// A directory's picture has at most 4^10 leaves: finer is in the entries' own bricks.
-const DEPTH: u8 = 10;
+/// A directory's picture has at most 4^8 leaves: finer is in the entries' own bricks.
+const DEPTH: u8 = 8;
 
 /// The smallest plot, and the finest leaf: 4 KiB.
 const LEAST: u8 = PAGE_ORDER;
@@ -108,6 +108,44 @@ impl Directory {
         self.by_name.insert(name, place);
         self.touch(place);
         Ok(())
+    }
+
+    /// Makes the entries exactly these. One that is as it was is not touched; one under another name with
+    /// the inode number of one that is gone is that one, renamed, and stays where it is.
+    ///
+    /// # Errors
+    /// Where one is larger than any plane.
+    pub fn replace(&mut self, entries: Vec<Part>) -> Result<(), PartsError> {
+        let names: BTreeSet<Text> = entries.iter().map(|entry| entry.name.clone()).collect();
+        let mut gone: BTreeMap<u64, Text> = BTreeMap::new();
+        let mut ended: BTreeSet<Text> = BTreeSet::new();
+        for (_, part) in self.parts.iter().filter(|(_, part)| !names.contains(&part.name)) {
+            ended.insert(part.name.clone());
+            gone.extend(part.numbers.get(&Attribute::INODE).map(|n| (*n, part.name.clone())));
+        }
+        for entry in entries {
+            if self.get(&entry.name) == Some(&entry) {
+                continue;
+            }
+            let inode = entry.numbers.get(&Attribute::INODE);
+            if !self.by_name.contains_key(&entry.name)
+                && let Some(from) = inode.and_then(|n| gone.remove(n))
+            {
+                ended.remove(&from);
+                self.rename(&from, entry.name.clone());
+            }
+            self.set(entry)?;
+        }
+        for name in ended {
+            self.remove(&name);
+        }
+        Ok(())
+    }
+
+    /// Folds everything next time, whatever is known of the brick.
+    #[must_use]
+    pub fn anew(self) -> Self {
+        Self { everything: true, ..self }
     }
 
     /// Takes an entry away.

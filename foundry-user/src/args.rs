@@ -67,6 +67,10 @@ pub struct Watch {
     #[arg(long = "watch", value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub roots: Vec<PathBuf>,
 
+    /// Keep bricks of the memory of a process, by number or by its program's name (may be given often)
+    #[arg(long = "watch-process", value_name = "PID|NAME")]
+    pub processes: Vec<String>,
+
     /// How kernel events are had [default: auto]
     #[arg(long, value_name = "B")]
     pub backend: Option<Backend>,
@@ -103,6 +107,10 @@ pub struct Watch {
     /// Keep every privilege and every place in reach, to find out whether the sandbox is in the way
     #[arg(long)]
     pub no_sandbox: bool,
+
+    /// Levels of directories, from each DIR down, that have bricks of their own [default: 8]
+    #[arg(long, value_name = "N")]
+    pub depth: Option<u32>,
 }
 
 impl Cli {
@@ -111,6 +119,7 @@ impl Cli {
     pub fn wishes(&self) -> Wishes {
         Wishes {
             watch: self.watch.roots.clone(),
+            watch_process: self.watch.processes.clone(),
             store: self.store.clone(),
             backend: self.watch.backend,
             payload: self.watch.payload,
@@ -123,6 +132,7 @@ impl Cli {
             log: self.log.clone(),
             no_sandbox: self.watch.no_sandbox.then_some(true),
             annotate: None,
+            depth: self.watch.depth,
         }
     }
 }
@@ -134,7 +144,7 @@ pub enum Command {
     Sync(Sync),
     /// Counters of the running daemon: seen, coalesced, lost, resyncs, pending, artifacts, bytes
     Status(Status),
-    /// Fold one file, once, without a daemon
+    /// Fold one file or directory, once, without a daemon
     Fold(Fold),
     /// Map the memory of live processes, without stopping them
     Capture(Capture),
@@ -213,8 +223,8 @@ Examples:
   foundry-user fold /usr/bin/git -o git.brick
   foundry-user fold big.img -o big.brick --payload reference")]
 pub struct Fold {
-    /// The file
-    #[arg(value_name = "PATH", value_hint = ValueHint::FilePath)]
+    /// The file, or a directory: its brick shows its entries
+    #[arg(value_name = "PATH", value_hint = ValueHint::AnyPath)]
     pub path: PathBuf,
     /// The brick to write
     #[arg(short, long, value_name = "X.brick", value_hint = ValueHint::FilePath)]
@@ -536,6 +546,7 @@ mod tests {
         for line in [
             "foundry-user --watch /opt --watch /srv --store /s --backend tracepoint",
             "foundry-user --watch /opt --payload embedded --record f --config c",
+            "foundry-user --watch-process 1 --watch-process java --watch /opt",
             "foundry-user sync --timeout 5",
             "foundry-user status --json --store /s",
             "foundry-user --store /s status",

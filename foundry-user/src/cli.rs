@@ -27,6 +27,7 @@ mod sync;
 mod temporary;
 mod text;
 mod thumbnail;
+mod tree;
 mod unfold;
 mod verify;
 mod watch;

@@ -51,6 +51,8 @@ impl From<Payload> for foundry_brick::Payload {
 pub struct WatchConfig {
     /// Directories, absolute and without symbolic links, none inside another.
     pub roots: Vec<PathBuf>,
+    /// Processes, by number or by the name of their program.
+    pub processes: Vec<String>,
     /// Where the bricks lie.
     pub store: PathBuf,
     /// Where events come from.
@@ -69,6 +71,8 @@ pub struct WatchConfig {
     pub sandbox: bool,
     /// How and whom the annotator asks.
     pub annotate: Annotate,
+    /// Down to which level directories have bricks.
+    pub depth: u32,
 }
 
 /// Where the map listens.
@@ -88,6 +92,8 @@ pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCA
 
 /// Seconds between two comparisons of everything, when nothing else was said.
 pub const SWEEP_SECONDS: u64 = 60;
+/// Levels of directories that have bricks when nothing else was said.
+pub const DEFAULT_DEPTH: u32 = 8;
 
 /// One set of wishes: what was typed, or what the file says. `None` where nothing was said.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -96,6 +102,9 @@ pub struct Wishes {
     /// Directories to watch.
     #[serde(default)]
     pub watch: Vec<PathBuf>,
+    /// Processes to watch.
+    #[serde(default, rename = "watch-process")]
+    pub watch_process: Vec<String>,
     /// Where the bricks lie.
     pub store: Option<PathBuf>,
     /// Where events come from.
@@ -124,11 +133,14 @@ pub struct Wishes {
     pub no_sandbox: Option<bool>,
     /// The `[annotate]` section.
     pub annotate: Option<Section>,
+    /// Levels of directories with bricks of their own.
+    pub depth: Option<u32>,
 }
 
 /// The keys of the configuration file: the names of the flags.
-const KEYS: [&str; 13] = [
+const KEYS: [&str; 15] = [
     "watch",
+    "watch-process",
     "store",
     "backend",
     "payload",
@@ -141,6 +153,7 @@ const KEYS: [&str; 13] = [
     "log",
     "no-sandbox",
     "annotate",
+    "depth",
 ];
 
 /// Where Geometry OS's own map server tells browsers of new tiles.
@@ -180,12 +193,18 @@ impl Wishes {
     pub fn or(self, other: Self) -> Self {
         Self {
             watch: if self.watch.is_empty() { other.watch } else { self.watch },
+            watch_process: if self.watch_process.is_empty() {
+                other.watch_process
+            } else {
+                self.watch_process
+            },
             store: self.store.or(other.store),
             backend: self.backend.or(other.backend),
             payload: self.payload.or(other.payload),
             record: self.record.or(other.record),
             // Each of the two takes back what the other said in the file.
             listen: self.listen.or(other.listen.filter(|_| self.no_listen.is_none())),
+            depth: self.depth.or(other.depth),
             no_listen: self.no_listen.or(other.no_listen.filter(|_| self.listen.is_none())),
             geometry_os: self.geometry_os.or(other.geometry_os),
             geometry_os_listen: self.geometry_os_listen.or(other.geometry_os_listen),
@@ -201,7 +220,7 @@ impl Wishes {
     /// # Errors
     /// Where there is nothing to watch, or a root is not a directory that can be opened.
     pub fn watch(self) -> Result<WatchConfig, CommandError> {
-        if self.watch.is_empty() {
+        if self.watch.is_empty() && self.watch_process.is_empty() {
             let what = "nothing to watch: give --watch DIR, or `watch` in the file of --config";
             return Err(CommandError::Usage(what.to_owned()));
         }
@@ -216,10 +235,12 @@ impl Wishes {
         }
         Ok(WatchConfig {
             roots: outermost(roots),
+            processes: self.watch_process,
             store: store_or_default(self.store)?,
             backend: self.backend.unwrap_or_default(),
             payload: self.payload.unwrap_or(Payload::Reference),
             record: self.record,
+            depth: self.depth.unwrap_or(DEFAULT_DEPTH),
             listen: match (self.no_listen, self.listen) {
                 (Some(true), _) => Listen::Off,
                 (_, Some(address)) => Listen::At(address),
@@ -318,8 +339,8 @@ mod tests {
     #[test]
     fn every_key_is_read_and_relative_paths_count_from_the_file() {
         let text = "watch = ['/opt', 'here']\nstore = 's'\nbackend = 'fentry'\n\
-                    payload = 'embedded'\nrecord = '/r.log'\n\
-                    listen = '127.0.0.1:80'\nno-listen = false\n\
+                    watch-process = ['java', '7']\npayload = 'embedded'\nrecord = '/r.log'\n\
+                    listen = '127.0.0.1:80'\nno-listen = false\ndepth = 3\n\
                     geometry-os = 'b'\ngeometry-os-listen = '127.0.0.1:81'\n\
                     sweep = 9\nlog = 'debug'\nno-sandbox = true\n\
                     [annotate]\nenabled = false\njobs_per_hour = 5\n";
@@ -328,6 +349,7 @@ mod tests {
             wishes,
             Wishes {
                 watch: vec!["/opt".into(), "/etc/foundry/here".into()],
+                watch_process: vec!["java".into(), "7".into()],
                 store: Some("/etc/foundry/s".into()),
                 backend: Some(Backend::Fentry),
                 payload: Some(Payload::Embedded),
@@ -344,6 +366,7 @@ mod tests {
                     jobs_per_hour: Some(5),
                     ..Section::default()
                 }),
+                depth: Some(3),
             }
         );
         for key in KEYS {
@@ -404,7 +427,7 @@ mod tests {
     fn mistakes_are_named_with_a_hint() {
         for (text, words) in [
             ("bakend = 'auto'", "unknown key `bakend`; did you mean `backend`?"),
-            ("zzz = 1", "unknown key `zzz`; keys are watch, store,"),
+            ("zzz = 1", "unknown key `zzz`; keys are watch, watch-process, store,"),
             ("backend = 'kprobe'", "unknown variant `kprobe`"),
             ("watch = '/opt'", "expected a sequence"),
             ("watch = [", "toml parse error at line 1"),

@@ -13,6 +13,8 @@
 //! | clients -> loop | 16 calls | the client waits |
 //! | loop -> annotator | 16 requests | the request is refused |
 //! | annotator -> loop | the clients' 16 calls, one at a time | the annotator waits |
+//! | loop -> process watcher | one wake-up; the clients' answers | never: a wake-up under way serves all |
+//! | process watcher -> loop | 64 processes | the watcher waits |
 //! | loop -> sinks | 4096 updates | the sink misses the oldest, and knows how many |
 //!
 //! Shutdown: the source is drained a last time, reads and commits under way end, the store is
@@ -25,6 +27,7 @@
 mod backend;
 mod fatal;
 mod memory;
+mod processes;
 mod progress;
 mod readers;
 mod recorder;
@@ -143,6 +146,7 @@ async fn watch_all(
         listeners,
         roots: config.roots.clone(),
         annotator: annotator.as_ref().map(annotate::service::Handle::asks),
+        processes: config.processes.clone(),
     };
     let done = Loop::start(parts)?.run().await;
     drop(annotator);
@@ -181,6 +185,7 @@ fn settings(config: &WatchConfig) -> Settings {
         lists: 4,
         looks: 64,
         fresh: config.record.is_some(),
+        depth: config.depth,
     }
 }
 

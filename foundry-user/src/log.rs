@@ -17,7 +17,10 @@ use std::io::{self, Read, Write};
 const MAGIC: [u8; 8] = *b"FNDRYLOG";
 
 /// Version of the format. Another order or shape of any input is another version.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+
+/// The version whose header says nothing of directories: they had no bricks.
+const OLD_VERSION: u32 = 1;
 
 /// Longest payload: a listing of some million entries.
 const MAX_FRAME: u32 = 1 << 30;
@@ -33,6 +36,34 @@ pub struct Header {
     pub roots: Vec<OsBytes>,
     /// Which source ran.
     pub source: String,
+}
+
+/// The header of version 1.
+#[derive(Deserialize)]
+struct OldHeader {
+    settings: OldSettings,
+    embedded: bool,
+    roots: Vec<OsBytes>,
+    source: String,
+}
+
+/// The settings of version 1.
+#[derive(Deserialize)]
+struct OldSettings {
+    reads: u32,
+    backlog_reads: u32,
+    lists: u32,
+    looks: u32,
+    fresh: bool,
+}
+
+impl From<OldHeader> for Header {
+    fn from(old: OldHeader) -> Self {
+        let OldHeader { settings, embedded, roots, source } = old;
+        let OldSettings { reads, backlog_reads, lists, looks, fresh } = settings;
+        let settings = Settings { reads, backlog_reads, lists, looks, fresh, depth: 0 };
+        Self { settings, embedded, roots, source }
+    }
 }
 
 /// Why a log cannot be read or written.
@@ -141,7 +172,7 @@ impl<R: Read> LogReader<R> {
             return Err(LogError::NotALog);
         }
         let version = u32::from_le_bytes([start[8], start[9], start[10], start[11]]);
-        if version != VERSION {
+        if version != VERSION && version != OLD_VERSION {
             return Err(LogError::Version(version));
         }
         let empty = Header {
@@ -153,7 +184,12 @@ impl<R: Read> LogReader<R> {
         let at = start.len() as u64;
         let mut log = Self { from, header: empty, at, truncated: false, buffer: vec![] };
         let what = "its header is missing";
-        log.header = log.frame()?.ok_or(LogError::Corrupt { at, what })?;
+        let header = if version == OLD_VERSION {
+            log.frame::<OldHeader>()?.map(Header::from)
+        } else {
+            log.frame()?
+        };
+        log.header = header.ok_or(LogError::Corrupt { at, what })?;
         Ok(log)
     }
 

@@ -5,12 +5,14 @@
 //!
 //! Reading order: `input`, `effect` (the language), `debts` (what sync waits for), `ranges`,
 //! `registry` (which artifacts, where), `bricks` (which brick at which path), `dirty` (what waits),
-//! `names` (directories), `moves` (places change), `content` (reads), `annotations`, `schedule`, `mapped`, `sync`.
+//! `names` (what is in directories), `moves` (places change), `content` (reads), `annotations`,
+//! `directories` (their own bricks), `schedule`, `mapped`, `sync`.
 
 mod annotations;
 mod bricks;
 mod content;
 mod debts;
+mod directories;
 mod dirty;
 pub mod effect;
 pub mod input;
@@ -48,11 +50,14 @@ pub struct Settings {
     pub looks: u32,
     /// Every brick is begun anew: a recording must hold all it needs.
     pub fresh: bool,
+    /// Directories have bricks of their own down to so many levels from a root, which is the first; 0 for
+    /// none.
+    pub depth: u32,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { reads: 8, backlog_reads: 6, lists: 4, looks: 64, fresh: false }
+        Self { reads: 8, backlog_reads: 6, lists: 4, looks: 64, fresh: false, depth: 8 }
     }
 }
 
@@ -84,6 +89,7 @@ pub struct Pipeline {
     recalls: BTreeMap<Vec<u8>, (Seq, ArtifactId)>,
     /// Looks to repeat at the next tick.
     retries: Vec<names::Retry>,
+    directories: directories::Directories,
     roots: Vec<ArtifactId>,
     untracked: BTreeSet<ArtifactId>,
     mapped: mapped::Mapped,
@@ -115,6 +121,7 @@ impl Pipeline {
             lists: BTreeMap::new(),
             recalls: BTreeMap::new(),
             retries: vec![],
+            directories: directories::Directories::default(),
             roots: vec![],
             untracked: BTreeSet::new(),
             mapped: mapped::Mapped::default(),
@@ -144,6 +151,7 @@ impl Pipeline {
             Input::Tick { now, wall } => self.on_tick(now, wall),
             Input::Shutdown => self.sync.stopping = true,
             Input::Annotated(annotated) => self.on_annotated(annotated),
+            Input::Process(process) => self.on_process(process),
         }
         self.pump();
         self.advance_syncs();
@@ -155,7 +163,7 @@ impl Pipeline {
     pub fn stats(&self) -> PipelineStats {
         PipelineStats {
             artifacts: self.registry.files,
-            pending: self.debts.len(),
+            pending: self.debts.len() + self.directories.debts.len(),
             stale: u64::try_from(self.untracked.len()).unwrap_or(u64::MAX) + self.unseen_mapped(),
             ..self.stats.clone()
         }
@@ -164,7 +172,8 @@ impl Pipeline {
     /// Whether something waits for time to pass.
     #[must_use]
     pub fn wants_ticks(&self) -> bool {
-        !self.debts.is_empty() || self.bricks.has_orphans() || !self.limbo.is_empty()
+        let owed = !self.debts.is_empty() || !self.directories.debts.is_empty();
+        owed || self.bricks.has_orphans() || !self.limbo.is_empty()
     }
 
     fn on_event(&mut self, event: Event) {
@@ -180,7 +189,10 @@ impl Pipeline {
                     self.stats.coalesced += 1;
                 }
             }
-            Event::Entry { dir, name, actor, .. } => self.want_look(dir, &name, seq, actor),
+            Event::Entry { dir, name, actor, .. } => {
+                self.aged(dir, seq);
+                self.want_look(dir, &name, seq, actor);
+            }
             Event::Relist { dir, deep, .. } => {
                 self.stats.resyncs += 1;
                 self.want_list(dir, seq, deep);
@@ -192,6 +204,7 @@ impl Pipeline {
                 }
             }
             Event::Meta { artifact, .. } => {
+                self.aged(artifact, seq);
                 self.mark(artifact, seq, |d| {
                     d.live = true;
                     d.meta = true;
@@ -214,6 +227,7 @@ impl Pipeline {
         self.retry_looks();
         self.reap_aged();
         self.sweep_mapped();
+        self.fold_due();
     }
 
     fn publish(&mut self, update: Update) {

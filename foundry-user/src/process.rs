@@ -15,7 +15,7 @@ mod sys;
 mod target;
 
 pub use capture::{CaptureError, Survey};
-pub use target::{ProcessError, Target, find};
+pub use target::{Abilities, ProcessError, Target, find};
 
 use foundry_brick::parts::Attribute;
 
@@ -24,4 +24,4 @@ const RESIDENT: Attribute = Attribute::RESIDENT;
 const SWAPPED: Attribute = Attribute::SWAPPED;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

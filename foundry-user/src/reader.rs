@@ -93,6 +93,20 @@ impl Reader {
     }
 }
 
+/// What `statx` says of what is at a path, links not followed.
+///
+/// # Errors
+/// As `statx(2)`.
+pub fn stat(path: &Path) -> std::io::Result<crate::artifact::Stat> {
+    Ok(open::stat_entry(&rustix::fs::CWD, path.as_os_str())?)
+}
+
+/// Whether a directory is of a file system without files, which no tree follows.
+#[must_use]
+pub fn is_made_up(path: &Path) -> bool {
+    open::root(path).is_ok_and(|fd| names::made_up(&fd))
+}
+
 /// What an error of the kernel means to the pipeline.
 fn failure(errno: Errno) -> ReadFailure {
     match errno {

@@ -86,7 +86,7 @@ impl Needs {
             connects.push(config.annotate.endpoint.port());
             reads.extend(NAMES.map(PathBuf::from));
         }
-        Self { reads, lists, writes, listens, connects, processes: false }
+        Self { reads, lists, writes, listens, connects, processes: !config.processes.is_empty() }
     }
 
     /// The capabilities that these needs come to, where they are there to be kept.

@@ -27,6 +27,8 @@ pub struct PipelineStats {
     pub bytes_folded: u64,
     /// Commits that made a new generation.
     pub commits: u64,
+    /// New generations of directories' bricks.
+    pub directory_commits: u64,
     /// Commits that found nothing changed.
     pub unchanged: u64,
     /// Artifacts that are tracked now.
@@ -114,6 +116,7 @@ impl Report {
             ("unreadable", stats.unreadable),
             ("stale", stats.stale),
             ("commits", stats.commits),
+            ("directory_commits", stats.directory_commits),
             ("unchanged", stats.unchanged),
             ("bytes", stats.bytes_folded),
         ]

@@ -1,12 +1,13 @@
 //! The store: one directory of bricks, one process that writes it.
 //!
 //! Reading order: `place` (where a brick lies), `file` (its bytes), `inventory` (what is there),
-//! `edits` (changing bricks).
+//! `edits` (changing bricks), `directories` (those of directories).
 //!
 //! Knows: files and their places. Must never know: sources, sinks, what a brick is about.
 //! Keeps: what was acknowledged survives; what is shown is whole; after the first error of the
 //! medium nothing is written until the store is opened again.
 
+mod directories;
 pub mod edits;
 pub mod file;
 pub mod inventory;

@@ -30,7 +30,6 @@ fn fold_fails(path: &Path, scratch: &Scratch, code: i32, words: &[&str]) {
 #[test]
 fn what_cannot_be_folded_is_said() {
     let scratch = Scratch::new();
-    fold_fails(&scratch.tree(), &scratch, 4, &["is a directory", "--watch"]);
     fold_fails(&scratch.file("missing"), &scratch, 5, &["missing", "no such file"]);
     fold_fails(Path::new("/dev/null"), &scratch, 4, &["/dev/null", "is a device"]);
     let fifo = scratch.file("fifo");
@@ -71,6 +70,13 @@ fn an_unreadable_file_is_a_matter_of_privileges() {
     command.arg(&tool).arg("fold").arg(&secret).arg("-o").arg(scratch.file("x.brick"));
     let said = program::finish(command).coded(3);
     check_message(&said, &["secret", "permission denied", "sudo"]);
+    // Nor may others look into our memory.
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"]);
+    command.arg(&tool).arg("capture").arg("--pid").arg(std::process::id().to_string());
+    command.arg("-o").arg("/tmp/never.brick");
+    let said = program::finish(command).coded(3);
+    check_message(&said, &["belongs to user 0", "run as root"]);
 }
 
 #[test]

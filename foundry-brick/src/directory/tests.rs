@@ -89,7 +89,7 @@ proptest! {
         }
         fold(&mut directory, &mut editor);
         // The same layout, folded from nothing.
-        let mut fresh = Directory { everything: true, ..Directory::resume(directory.parts().clone()) };
+        let mut fresh = Directory::resume(directory.parts().clone()).anew();
         let mut anew = Editor::create(MemStorage::default(), meta()).unwrap();
         fold(&mut fresh, &mut anew);
         prop_assert_eq!(all_cells(editor), all_cells(anew));

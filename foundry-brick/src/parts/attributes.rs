@@ -85,10 +85,14 @@ codes!(Attribute {
     UNREADABLE = 14, "unreadable";
     /// When a process ended, nanoseconds since the epoch.
     ENDED = 15, "ended_ns";
+    /// Tells two sets of cells apart that an entry may show: the start of their hash.
+    FACE = 16, "face";
     /// The package a file belongs to (text).
     PACKAGE = 64, "package";
     /// Where a symbolic link leads (text).
     TARGET = 65, "target";
+    /// Name of a process, as the kernel keeps it (text).
+    COMM = 66, "comm";
 });
 
 /// A run of pages in one state.

@@ -56,7 +56,7 @@ fn redacted(text: &str) -> String {
     crate::redact::text(text).into_owned()
 }
 
-/// Whether every user of this machine may read it where it lies. Memory of processes is nobody's.
+/// Whether it is a file that every user of this machine may read where it lies.
 fn is_public(meta: &Meta) -> bool {
     const OTHERS_READ: u32 = 0o004;
     const OTHERS_ENTER: u32 = 0o001;
@@ -64,5 +64,5 @@ fn is_public(meta: &Meta) -> bool {
     // A directory that is gone keeps nobody out: its files go with it.
     let closed = |dir: &Path| std::fs::metadata(dir).is_ok_and(|m| m.mode() & OTHERS_ENTER == 0);
     let closed_above = path.ancestors().skip(1).any(closed);
-    meta.kind != Kind::Process && meta.mode & OTHERS_READ != 0 && !closed_above
+    meta.kind == Kind::File && meta.mode & OTHERS_READ != 0 && !closed_above
 }

@@ -5,6 +5,7 @@
 
 use super::Store;
 use super::mapped::MappedFile;
+use crate::directory::WORLD;
 use crate::error::CommandError;
 use foundry_brick::Brick;
 use std::ffi::OsStr;
@@ -93,6 +94,9 @@ fn looks_like_a_brick(path: &Path) -> bool {
 fn names(typed: &Path) -> Result<Vec<Vec<u8>>, CommandError> {
     let bytes = typed.as_os_str().as_bytes();
     if bytes.starts_with(b"pid:") {
+        return Ok(vec![bytes.to_vec()]);
+    }
+    if bytes == WORLD {
         return Ok(vec![bytes.to_vec()]);
     }
     let absolute = std::path::absolute(typed).map_err(|e| CommandError::io("find", typed, e))?;

@@ -8,13 +8,11 @@ use super::output::say;
 use super::temporary::{Temporary, refuse_sources};
 use super::text;
 use crate::args::Capture;
+use crate::capture::{Captured, capture};
 use crate::clock;
 use crate::config::Payload;
 use crate::error::{CommandError, Exit};
-use crate::process::sample::Live;
-use crate::process::{self, CaptureError, ProcessError, Survey, Target};
-use crate::store::FileStorage;
-use foundry_brick::parts::Attribute;
+use crate::process::{self, CaptureError, ProcessError, Target};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -74,25 +72,14 @@ fn one(pid: u32, output: &Path, payload: Payload) -> Result<(), CommandError> {
         }
         CaptureError::Brick(error) => CommandError::brick(output, error),
     };
-    let survey = Survey::take(&target, None).map_err(failed)?;
-    let numbers = survey.parts.iter().filter_map(|(_, p)| p.numbers.get(&Attribute::RESIDENT));
-    let resident: u64 = numbers.sum();
     let temporary = Temporary::beside(output)?;
-    let storage = FileStorage::create(temporary.path())
-        .map_err(|e| CommandError::io("create", temporary.path(), e))?;
-    let folded = survey.fold(storage, &mut Live(pid), payload.into(), clock::wall().0);
-    let (editor, committed, sampled) = folded.map_err(failed)?;
-    // What was read by number counts only if the number still means this process.
-    if !target.is_alive() && !sampled.ended {
-        return Err(refused(pid, target.ended()));
-    }
-    let storage = editor.into_storage();
-    storage.file().sync_all().map_err(|e| CommandError::io("write", temporary.path(), e))?;
-    temporary.keep(output)?;
+    let captured = capture(&target, output, temporary.path(), payload.into()).map_err(failed)?;
+    let Captured { committed, sampled, resident, .. } = captured;
     let elapsed = clock::monotonic().0.saturating_sub(begun) / 1_000_000;
     let mut line = format!(
-        "{}: {} ({pid}), {} resident, {} looked into, {} in the brick, {elapsed} ms",
+        "{}: generation {}, {} ({pid}), {} resident, {} looked into, {} added, {elapsed} ms",
         output.display(),
+        committed.generation,
         text::clean(target.comm()),
         text::bytes(resident),
         text::plural(sampled.pages, "page", "pages"),

@@ -1,21 +1,25 @@
-//! `fold`: one file, once, without a daemon.
+//! `fold`: one file or directory, once, without a daemon.
 //!
-//! Knows: a live file, the editor of a brick. Must never know: the store.
+//! Knows: a live file or tree, the editor of a brick. Must never know: the store.
 //! Keeps: the brick appears whole under its name or not at all; it holds one state of the file.
 
 use super::live::{CHUNK, LiveFile};
 use super::output::say;
 use super::temporary::{Temporary, refuse_sources};
 use super::text;
+use super::tree::Trees;
 use crate::args::Fold;
 use crate::clock;
 use crate::error::{CommandError, Exit};
 use crate::facts::{self, host::Host};
 use crate::store::FileStorage;
+use foundry_brick::directory::Directory;
+use foundry_brick::storage::Storage;
 use foundry_brick::{Committed, Editor, Payload};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::fs;
 use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// How often a file that changes while it is read is begun again.
@@ -28,6 +32,9 @@ const PATIENCE_NS: u64 = 700_000_000;
 pub(super) fn run(args: &Fold) -> Result<Exit, CommandError> {
     let path = fs::canonicalize(&args.path).map_err(|e| CommandError::io("open", &args.path, e))?;
     check_output(&path, &args.output)?;
+    if path.is_dir() {
+        return whole_directory(&path, &args.output);
+    }
     let mut attempt = 1;
     loop {
         let live = LiveFile::open(&path)?;
@@ -51,6 +58,30 @@ pub(super) fn run(args: &Fold) -> Result<Exit, CommandError> {
         ));
         return Ok(Exit::Done);
     }
+}
+
+/// Folds a directory: its entries, as they and what is below them look.
+fn whole_directory(path: &Path, output: &Path) -> Result<Exit, CommandError> {
+    let seen = Trees::new(None).look(path)?;
+    let temporary = Temporary::beside(output)?;
+    let broken = |e| CommandError::brick(temporary.path(), e);
+    let storage = FileStorage::create(temporary.path())
+        .map_err(|e| CommandError::io("create", temporary.path(), e))?;
+    let meta = crate::directory::meta(path.as_os_str().as_bytes(), Some(&seen.stat));
+    let mut editor = Editor::create(storage, meta).map_err(broken)?;
+    let mut shown = Directory::default();
+    crate::directory::fold(&mut editor, &mut shown, &seen.entries).map_err(broken)?;
+    let committed = editor.commit(clock::wall().0).map_err(broken)?;
+    let storage = editor.into_storage();
+    storage.file().sync_all().map_err(|e| CommandError::io("write", temporary.path(), e))?;
+    temporary.keep(output)?;
+    say(&format!(
+        "{}: {}, {} in the brick",
+        output.display(),
+        text::plural(seen.entries.len() as u64, "entry", "entries"),
+        text::bytes(committed.appended_bytes)
+    ));
+    Ok(Exit::Done)
 }
 
 /// Refuses to write over the artifact itself, or over anything that is no brick.
@@ -80,24 +111,7 @@ fn fold(live: &LiveFile, payload: Payload, to: &Temporary) -> Result<Committed, 
         FileStorage::create(to.path()).map_err(|e| CommandError::io("create", to.path(), e))?;
     let mut editor = Editor::create(storage, live.meta(payload)).map_err(broken)?;
     let mut progress = Progress::new(live.size());
-    let mut buf = vec![0; usize::try_from(CHUNK.min(live.size())).unwrap_or(0)];
-    for extent in live.extents() {
-        if extent.is_hole {
-            editor.put_hole(extent.start, extent.end - extent.start).map_err(broken)?;
-            progress.reached(extent.end);
-            continue;
-        }
-        let mut at = extent.start;
-        while at < extent.end {
-            let len = usize::try_from((extent.end - at).min(CHUNK)).unwrap_or(buf.len());
-            let n = live.read(at, &mut buf[..len])?;
-            // A file that became shorter is read again from its start: zeros stand in meanwhile.
-            buf[n..len].fill(0);
-            editor.put(at, &buf[..len]).map_err(broken)?;
-            at += len as u64;
-            progress.reached(at);
-        }
-    }
+    contents(live, &mut editor, &mut |at| progress.reached(at))?;
     let described = facts::of_file(live.file(), &live.subject(), &Host::this());
     let described = described.map_err(|e| CommandError::io("read", live.path(), e))?;
     let (regions, facts) = described.description.into_brick();
@@ -108,6 +122,34 @@ fn fold(live: &LiveFile, payload: Payload, to: &Temporary) -> Result<Committed, 
     storage.file().sync_all().map_err(|e| CommandError::io("write", to.path(), e))?;
     progress.done();
     Ok(committed)
+}
+
+/// Gives all bytes of a file to the editor of its brick.
+pub(super) fn contents<S: Storage>(
+    live: &LiveFile,
+    editor: &mut Editor<S>,
+    reached: &mut dyn FnMut(u64),
+) -> Result<(), CommandError> {
+    let broken = |e| CommandError::brick(live.path(), e);
+    let mut buf = vec![0; usize::try_from(CHUNK.min(live.size())).unwrap_or(0)];
+    for extent in live.extents() {
+        if extent.is_hole {
+            editor.put_hole(extent.start, extent.end - extent.start).map_err(broken)?;
+            reached(extent.end);
+            continue;
+        }
+        let mut at = extent.start;
+        while at < extent.end {
+            let len = usize::try_from((extent.end - at).min(CHUNK)).unwrap_or(buf.len());
+            let n = live.read(at, &mut buf[..len])?;
+            // A file that became shorter is read again from its start: zeros stand in meanwhile.
+            buf[n..len].fill(0);
+            editor.put(at, &buf[..len]).map_err(broken)?;
+            at += len as u64;
+            reached(at);
+        }
+    }
+    Ok(())
 }
 
 /// A bar on a terminal, once the fold takes long.

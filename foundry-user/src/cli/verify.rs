@@ -6,6 +6,7 @@
 
 mod all;
 mod missing;
+mod trees;
 
 use super::Store;
 use super::brick_file::BrickFile;
@@ -14,11 +15,12 @@ use super::live::LiveFile;
 use super::output::{print, say};
 use super::regions::names_in;
 use super::text;
+use super::tree::Trees;
 use crate::args::Verify;
 use crate::error::{CommandError, Exit};
 use crate::wire::{self, Difference, VerifyDocument};
 use foundry_brick::{Kind, Meta, Payload, Region};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// How often an artifact that changes meanwhile is looked at.
 const ATTEMPTS: u32 = 4;
@@ -45,12 +47,12 @@ pub(super) fn run(args: &Verify, store: &Store) -> Result<Exit, CommandError> {
 fn one(typed: &Path, store: &Store) -> Result<VerifyDocument, CommandError> {
     let file = BrickFile::open(typed, store)?;
     let is_kept = file.path == typed;
-    let mut checked = check(&file)?;
+    let mut checked = check(&file, &Trees::new(store_of(&file)))?;
     for _ in 1..ATTEMPTS {
         if !checked.is_uncertain {
             break;
         }
-        checked = check(&BrickFile::at(file.path.clone())?)?;
+        checked = check(&BrickFile::at(file.path.clone())?, &Trees::new(store_of(&file)))?;
     }
     // A brick with the bytes in it may be far from where its artifact is: that is what it is for.
     if is_kept && file.brick.meta().payload == Payload::Embedded {
@@ -75,7 +77,7 @@ struct Checked {
 }
 
 /// Checks one brick and compares it with its artifact.
-fn check(file: &BrickFile) -> Result<Checked, CommandError> {
+fn check(file: &BrickFile, trees: &Trees) -> Result<Checked, CommandError> {
     let mut checked = Checked::default();
     let differs = |what, detail: String| Difference {
         brick: Some(file.path.to_string_lossy().into_owned()),
@@ -90,8 +92,20 @@ fn check(file: &BrickFile) -> Result<Checked, CommandError> {
         let detail = format!("the brick is corrupt at offset {}: {}", problem.at, problem.what);
         checked.differences.push(differs("corrupt", detail));
     }
-    if !checked.differences.is_empty() || file.brick.meta().kind != Kind::File {
+    if !checked.differences.is_empty() {
         return Ok(checked);
+    }
+    match file.brick.meta().kind {
+        Kind::File => {}
+        Kind::Directory => {
+            let found = trees::compare(file, trees)?;
+            checked.is_uncertain = !found.is_empty();
+            checked
+                .differences
+                .extend(found.into_iter().map(|(what, detail)| differs(what, detail)));
+            return Ok(checked);
+        }
+        Kind::Process => return Ok(checked),
     }
     let live = match LiveFile::open(&file.artifact()) {
         Ok(live) => live,
@@ -107,6 +121,13 @@ fn check(file: &BrickFile) -> Result<Checked, CommandError> {
     }
     checked.is_uncertain = live.changed()?;
     Ok(checked)
+}
+
+/// The store that a brick lies in, if it lies in one.
+fn store_of(file: &BrickFile) -> Option<PathBuf> {
+    let store = file.path.canonicalize().ok()?.ancestors().nth(3)?.to_owned();
+    let place = crate::store::brick_path(&store, name(file.brick.meta()).as_bytes());
+    (place.canonicalize().ok()? == file.path.canonicalize().ok()?).then_some(store)
 }
 
 /// Why there is no live file to compare with.

@@ -4,6 +4,7 @@
 //! Keeps: an input is recorded before it is stepped; what a drain hands over is dated and stepped
 //! before anything else is.
 
+use super::processes::Processes;
 use super::readers::Readers;
 use super::recorder::Recorder;
 use super::shards::Shards;
@@ -51,6 +52,7 @@ pub(super) struct Parts {
     pub(super) listeners: Listeners,
     pub(super) roots: Vec<PathBuf>,
     pub(super) annotator: Option<mpsc::Sender<Ask>>,
+    pub(super) processes: Vec<String>,
 }
 
 /// The running daemon.
@@ -60,6 +62,7 @@ pub(super) struct Loop {
     readers: Readers,
     answers: mpsc::Receiver<Input>,
     shards: Shards,
+    processes: Option<Processes>,
     panics: mpsc::Receiver<FatalError>,
     readable: AsyncFd<OwnedFd>,
     interrupt: Signal,
@@ -78,6 +81,8 @@ pub(super) struct Loop {
     started: MonotonicNs,
     stopping: bool,
     stopped: bool,
+    /// Syncs whose processes have been captured.
+    captured: (mpsc::Sender<oneshot::Sender<()>>, mpsc::Receiver<oneshot::Sender<()>>),
     /// It was told twice: whatever is under way is left to itself.
     forced: bool,
 }
@@ -88,6 +93,7 @@ impl Loop {
         let Parts { reader, store, settings, .. } = &parts;
         let (readers, answers) = Readers::start(reader, store, settings, &panic_tx)?;
         let shards = Shards::start(&parts.store, &panic_tx)?;
+        let processes = Processes::start(&parts.processes, &parts.store, &panic_tx)?;
         let io = |op| move |source| FatalError::Io { op, source };
         let fd = rustix::io::fcntl_dupfd_cloexec(parts.source.wait_fd(), 0);
         let fd = fd.map_err(|e| io("wait for the source")(e.into()))?;
@@ -102,6 +108,7 @@ impl Loop {
             readers,
             answers,
             shards,
+            processes,
             panics,
             readable: readable.map_err(io("wait for the source"))?,
             interrupt: signals(SignalKind::interrupt())?,
@@ -118,6 +125,7 @@ impl Loop {
             started: clock::monotonic(),
             stopping: false,
             stopped: false,
+            captured: mpsc::channel(16),
             forced: false,
             parts,
         })
@@ -152,6 +160,8 @@ impl Loop {
                         .clear_ready();
                     self.drain().await?;
                 }
+                Some(news) = news(&mut self.processes) => self.feed(news).await?,
+                Some(answer) = self.captured.1.recv() => self.processes_done(answer).await?,
                 Some(call) = self.parts.calls.recv() => self.call(call).await?,
                 Some(panic) = self.panics.recv() => return Err(panic),
                 _ = self.interrupt.recv() => self.stop().await?,
@@ -214,6 +224,9 @@ impl Loop {
         for event in events.drain(..) {
             self.remark(&event);
             swept |= matches!(event, Event::Sweep { .. });
+            if let Some(processes) = &self.processes {
+                processes.hint(&event);
+            }
             self.feed(Input::Event(event)).await?;
         }
         self.events = events;
@@ -264,12 +277,37 @@ impl Loop {
                 self.feed(Input::Annotated(Annotated { ticket, path, content, note })).await
             }
             Call::Sync(answer) => {
-                self.drain().await?;
-                self.last_sync += 1;
-                self.syncs.insert(self.last_sync, answer);
-                self.feed(Input::Sync { ticket: self.last_sync }).await
+                let Some(processes) = &self.processes else { return self.sync(answer).await };
+                // First the processes: what was captured then is on its way into the world.
+                let (done, captured) = (processes.sync(), self.captured.0.clone());
+                tokio::spawn(async move {
+                    if done.await.is_ok() {
+                        // Nobody listens at the end, and that refuses.
+                        drop(captured.send(answer).await);
+                    }
+                });
+                Ok(())
             }
         }
+    }
+
+    /// Watched processes were captured for a sync: what is told of them comes first.
+    async fn processes_done(&mut self, answer: oneshot::Sender<()>) -> Result<(), FatalError> {
+        // Dropping the answer refuses.
+        if self.stopping {
+            return Ok(());
+        }
+        while let Some(news) = self.processes.as_mut().and_then(Processes::ready_news) {
+            self.feed(news).await?;
+        }
+        self.sync(answer).await
+    }
+
+    async fn sync(&mut self, answer: oneshot::Sender<()>) -> Result<(), FatalError> {
+        self.drain().await?;
+        self.last_sync += 1;
+        self.syncs.insert(self.last_sync, answer);
+        self.feed(Input::Sync { ticket: self.last_sync }).await
     }
 
     async fn feed(&mut self, input: Input) -> Result<(), FatalError> {
@@ -380,5 +418,13 @@ fn remark_update(update: &Update) {
         }
         Update::Removed { path, .. } => tracing::debug!(path = ?shown(path), "removed"),
         _ => {}
+    }
+}
+
+/// What the watcher of processes has to tell; never, where there is none.
+async fn news(processes: &mut Option<Processes>) -> Option<Input> {
+    match processes {
+        Some(processes) => processes.news().await,
+        None => std::future::pending().await,
     }
 }

@@ -2,6 +2,7 @@
 
 mod annotated;
 mod perturbed;
+mod processes;
 mod recorded;
 
 use super::*;
@@ -10,6 +11,9 @@ use crate::config::{Backend, Payload};
 use crate::control::client;
 use crate::sources::backends;
 use crate::sources::fanotify::Options;
+use crate::store::FileStorage;
+use foundry_brick::parts::{Attribute, Part, PartKind};
+use foundry_brick::{Brick, Kind};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,6 +25,7 @@ struct Stage {
     dir: tempfile::TempDir,
     record: bool,
     annotate: crate::annotate::Settings,
+    processes: Vec<String>,
 }
 
 struct Running {
@@ -34,7 +39,7 @@ impl Stage {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("tree")).unwrap();
         let section = Section { enabled: Some(false), ..Section::default() };
-        Self { dir, record, annotate: section.settings().unwrap() }
+        Self { dir, record, annotate: section.settings().unwrap(), processes: vec![] }
     }
 
     fn tree(&self, name: &str) -> PathBuf {
@@ -52,6 +57,7 @@ impl Stage {
     fn start(&self) -> Running {
         let config = WatchConfig {
             roots: vec![self.tree("").components().collect()],
+            processes: self.processes.clone(),
             store: self.store(),
             backend: Backend::Fanotify,
             payload: Payload::Reference,
@@ -61,6 +67,7 @@ impl Stage {
             sweep: None,
             sandbox: false,
             annotate: self.annotate.clone(),
+            depth: 8,
         };
         let listeners = Listeners::default();
         let (stop, mut progress) = (Arc::clone(&listeners.stop), listeners.progress.subscribe());
@@ -99,6 +106,32 @@ impl Stage {
             }
         }
         assert_eq!(hashes(&self.store()), want);
+        self.check_directories();
+    }
+
+    /// Every directory's brick has the entries that are there, and their sizes.
+    fn check_directories(&self) {
+        let mut todo = vec![self.tree("").components().collect::<PathBuf>()];
+        while let Some(dir) = todo.pop() {
+            let mut want = BTreeMap::new();
+            for entry in fs::read_dir(&dir).unwrap() {
+                let entry = entry.unwrap();
+                let stat = entry.metadata().unwrap();
+                if stat.is_dir() {
+                    todo.push(entry.path());
+                }
+                let size = stat.is_file().then_some(stat.len());
+                want.insert(entry.file_name().as_bytes().to_vec(), size);
+            }
+            let place = crate::store::brick_path(&self.store(), dir.as_os_str().as_bytes());
+            let parts = open(place).parts().unwrap().unwrap();
+            let entry = |part: &Part| {
+                let size = part.numbers.get(&Attribute::SIZE).copied();
+                (part.name.to_vec(), size.filter(|_| part.kind == PartKind::FILE))
+            };
+            let shown: BTreeMap<_, _> = parts.iter().map(|(_, part)| entry(part)).collect();
+            assert_eq!(shown, want, "{}", dir.display());
+        }
     }
 }
 
@@ -124,13 +157,15 @@ fn watch_config() -> WatchConfig {
 
 /// Path and content hash of each brick of a store.
 fn hashes(store: &Path) -> BTreeMap<Vec<u8>, [u8; 32]> {
-    let open = |file: PathBuf| {
-        let storage = crate::store::FileStorage::open_to_read(&file).unwrap();
-        let brick = foundry_brick::Brick::open(storage).unwrap();
-        assert!(brick.verify().is_empty(), "{}", file.display());
-        (brick.meta().path.clone(), brick.blake3().unwrap())
-    };
-    crate::store::bricks(store).unwrap().into_iter().map(open).collect()
+    let hash = |brick: Brick<FileStorage>| (brick.meta().path.clone(), brick.blake3().unwrap());
+    let all = crate::store::bricks(store).unwrap().into_iter().map(open);
+    all.filter(|brick| brick.meta().kind == Kind::File).map(hash).collect()
+}
+
+fn open(file: PathBuf) -> Brick<FileStorage> {
+    let brick = Brick::open(FileStorage::open_to_read(&file).unwrap()).unwrap();
+    assert!(brick.verify().is_empty(), "{}", file.display());
+    brick
 }
 
 /// Name and bytes of each brick file.

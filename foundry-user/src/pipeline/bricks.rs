@@ -5,9 +5,10 @@
 //! path waits a moment, because the owner may turn up under another name and take it along.
 
 use crate::artifact::{ArtifactId, OsBytes, Stat};
+use crate::directory::Face;
 use crate::event::{MonotonicNs, UnixNs};
 use crate::pipeline::debts::Seq;
-use crate::pipeline::input::FoldedState;
+use crate::pipeline::input::{BrickHead, FoldedState};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Any change of content moves the change time, which nobody can set. But it may be as coarse as a
@@ -29,6 +30,10 @@ pub(super) struct Brick {
     pub(super) stored: bool,
     /// Begin anew, whatever is there.
     pub(super) fresh: bool,
+    /// What the store's brick of a file looked like when this run began.
+    pub(super) face: Option<Face>,
+    /// It is a directory's.
+    pub(super) directory: bool,
 }
 
 impl Brick {
@@ -66,9 +71,20 @@ impl Bricks {
     }
 
     /// A brick the store had before this run.
-    pub(super) fn recalled(&mut self, path: OsBytes, state: Option<FoldedState>, orphan: Orphan) {
-        let brick =
-            Brick { owner: None, last: None, state, patched: false, stored: true, fresh: false };
+    pub(super) fn recalled(&mut self, head: BrickHead, fresh: bool, orphan: Orphan) {
+        let BrickHead { path, state, face, directory } = head;
+        // What a recording does not hold cannot be built upon.
+        let state = (!fresh && !directory).then_some(state);
+        let brick = Brick {
+            owner: None,
+            last: None,
+            state,
+            patched: false,
+            stored: true,
+            fresh: false,
+            face,
+            directory,
+        };
         if self.at.insert(path.clone(), brick).is_none() {
             self.orphans.insert(path, orphan);
         }
@@ -84,9 +100,29 @@ impl Bricks {
             patched: false,
             stored: false,
             fresh: false,
+            face: None,
+            directory: false,
         });
         brick.owner = Some(owner);
         brick.last = None;
+        brick.directory = false;
+    }
+
+    /// As [`Bricks::take`], for the brick of a directory.
+    pub(super) fn take_directory(&mut self, path: &[u8], owner: ArtifactId) {
+        self.take(path, owner);
+        if let Some(brick) = self.at.get_mut(path) {
+            (brick.state, brick.face) = (None, None);
+            (brick.stored, brick.directory) = (true, true);
+        }
+    }
+
+    /// The directory is at `path` again, or was there before this run: the brick there is its own.
+    pub(super) fn keep_directory(&mut self, path: &[u8], owner: ArtifactId) {
+        let left = |b: &Brick| b.directory && b.owner.is_none();
+        if self.at.get(path).is_some_and(left) {
+            self.take_directory(path, owner);
+        }
     }
 
     /// The owner left this path. Only the owner can; others have no say.

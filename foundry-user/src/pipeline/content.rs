@@ -231,11 +231,16 @@ impl Pipeline {
 
     fn on_start(&mut self, id: ArtifactId, stat: &Stat) {
         let Some(file) = self.registry.file_mut(id) else { return };
-        file.stat = *stat;
+        let mut news = std::mem::replace(&mut file.stat, *stat) != *stat;
         file.misses = 0;
         if std::mem::take(&mut file.unreadable) {
             self.stats.unreadable = self.stats.unreadable.saturating_sub(1);
+            news = true;
         }
+        if news && let Some(seq) = file.flight.as_ref().map(|f| f.seq) {
+            self.touched_file(id, seq);
+        }
+        let Some(file) = self.registry.file_mut(id) else { return };
         let Some(flight) = &mut file.flight else { return };
         if flight.cancelled {
             return;
@@ -417,6 +422,7 @@ impl Pipeline {
         let stat = file.stat;
         if !std::mem::replace(&mut file.unreadable, true) {
             self.stats.unreadable += 1;
+            self.touched_file(id, flight.seq);
         }
         self.first_done(first, &stat, false);
         // What was not read is unknown: nothing may take this brick for true.
@@ -430,6 +436,9 @@ impl Pipeline {
     }
 
     pub(super) fn on_stored(&mut self, answer: StoreAnswer) {
+        if self.on_folded(&answer) {
+            return;
+        }
         let Some(answer) = self.on_annotation_stored(answer) else { return };
         let StoreAnswer { artifact, path, ticket, outcome } = answer;
         let storing = self.storing.remove(&ticket);
@@ -450,6 +459,8 @@ impl Pipeline {
                     file.not_before = MonotonicNs(rest);
                 }
                 self.mark(artifact, seq, |d| d.add(&Extents::Whole, None));
+                // A directory's brick that could not be moved is made anew.
+                self.touched(artifact, seq);
             }
             // The store has stopped, and the daemon will: the debt stays, no sync is answered.
             Err(StoreFailure::Io(_)) => return,
@@ -460,7 +471,8 @@ impl Pipeline {
     }
 
     fn on_committed(&mut self, storing: &Storing, path: OsBytes, committed: Committed) {
-        let Committed { generation, size, changed_tiles, new } = committed;
+        let Committed { generation, size, changed_tiles, new, face } = committed;
+        self.own_face(storing.artifact, face, storing.seq);
         if !new {
             self.stats.unchanged += 1;
             self.stats.first_fold.files_unchanged += u64::from(storing.first);

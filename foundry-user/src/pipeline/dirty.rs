@@ -4,6 +4,7 @@
 //! Keeps: a range that became dirty stays dirty until a read that began later has ended.
 
 use crate::artifact::{OsBytes, Stat};
+use crate::directory::Face;
 use crate::event::{Actor, Extents, MonotonicNs, UnixNs};
 use crate::pipeline::debts::Seq;
 use crate::pipeline::effect::Attribution;
@@ -216,6 +217,8 @@ pub(super) struct FileState {
     pub(super) first: bool,
     /// The last attempt to read failed.
     pub(super) unreadable: bool,
+    /// What it looks like, by the last commit of this run.
+    pub(super) face: Option<Face>,
     /// Attempts that found another inode at the path, since the last that did not.
     pub(super) misses: u8,
     /// Not before then: a file that is written all the time must not be folded all the time.
@@ -238,6 +241,7 @@ impl FileState {
             mapped: false,
             first: false,
             unreadable: false,
+            face: None,
             misses: 0,
             not_before: MonotonicNs(0),
             stands: Stands::Unknown,

@@ -4,6 +4,7 @@
 //! Keeps: effects are a function of the inputs so far, in order.
 
 use crate::artifact::{ArtifactId, FileIdentity, OsBytes, Stat};
+use crate::directory::Entry;
 use crate::event::{Actor, UnixNs};
 use crate::pipeline::input::Bytes;
 
@@ -93,6 +94,9 @@ pub enum StoreOp {
     Annotate { content: [u8; 32], note: Vec<u8>, at: UnixNs },
     /// Drop the edit: the last committed generation stays.
     Abandon,
+    /// Make a directory's brick show exactly these entries, and commit it. Answers. What lies where is the
+    /// brick's own affair, and stays as far as it can; `fresh` begins anew.
+    Directory { stat: Option<Stat>, fresh: bool, entries: Vec<Entry>, at: UnixNs },
     /// The artifact moved: so does its brick, over any other.
     Rename { to: OsBytes, at: UnixNs },
     /// The artifact is gone: remove its brick.

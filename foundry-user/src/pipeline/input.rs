@@ -39,6 +39,8 @@ pub enum Input {
     /// What this machine says of these paths is not what it said before: packages came or went.
     /// Comes before every `Mappings`.
     Tables { changed: Vec<OsBytes> },
+    /// A brick of a process was captured beside the pipeline, or the process ended.
+    Process(crate::directory::Process),
 }
 
 /// An annotation, and what it was written of.
@@ -61,6 +63,12 @@ pub struct BrickHead {
     pub path: OsBytes,
     /// Which state of which inode was folded.
     pub state: FoldedState,
+    /// What it looks like. A recording builds upon no brick that was there before.
+    #[serde(skip)]
+    pub face: Option<crate::directory::Face>,
+    /// It is a directory's.
+    #[serde(skip)]
+    pub directory: bool,
 }
 
 /// Which state of which inode a brick shows.
@@ -81,7 +89,7 @@ pub struct FoldedState {
 /// A directory's entries.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listing {
-    /// Names (without `.` and `..`) and what stood there. Sorted by name.
+    /// Names and what stood there, sorted by name; `.` is the directory itself, looked at last.
     pub entries: Vec<(OsBytes, Stat)>,
     /// The source took the directory, so that later changes are events.
     pub tracked: bool,
@@ -194,6 +202,9 @@ pub struct Committed {
     pub size: u64,
     /// Indices of level-0 tiles whose hash changed; `None` for all.
     pub changed_tiles: Option<Vec<u64>>,
+    /// What a file looks like now. It follows from the brick: a replay finds it again.
+    #[serde(skip)]
+    pub face: Option<crate::directory::Face>,
 }
 
 /// Why a brick could not be written.

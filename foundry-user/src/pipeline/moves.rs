@@ -32,16 +32,19 @@ impl Pipeline {
         if known.and_then(|id| self.registry.dir(id)).is_some_and(|d| d.root.is_some()) {
             // A watched root, mounted once more below another: one place is enough.
             self.registry.put(dir, name, Child::Other(stat.kind, stat.identity));
+            self.touched(dir, seq);
             return;
         }
         let id = known.unwrap_or_else(|| self.registry.add(stat));
         let others = self.registry.node(id).map(|n| n.places.clone()).unwrap_or_default();
         let returned = self.limbo.remove(&id).is_some();
         self.registry.attach(dir, name, id);
+        self.touched(dir, seq);
         for place in others {
             self.want_look(place.dir, &place.name, seq, None);
         }
         if stat.kind == FileKind::Directory {
+            self.own_stat(id, stat, seq);
             self.resettle(id, seq, returned);
             if known.is_none() || listed != Some(false) {
                 self.want_list(id, seq, listed == Some(true));
@@ -72,7 +75,9 @@ impl Pipeline {
     /// Nothing, or something else, is at this name now.
     pub(super) fn lost(&mut self, dir: ArtifactId, name: &[u8], seq: Seq) {
         let settled = self.registry.dir(dir).and_then(|d| d.settled_path.clone());
-        let Some(Child::Node(id)) = self.registry.detach(dir, name) else { return };
+        let Some(child) = self.registry.detach(dir, name) else { return };
+        self.touched(dir, seq);
+        let Child::Node(id) = child else { return };
         if let Some(mut path) = settled {
             push_name(&mut path, name);
             self.leave_brick(id, &path, seq);
@@ -136,6 +141,11 @@ impl Pipeline {
                 self.want_list(id, seq, deep);
             }
             self.enqueue_names(id);
+            if let Some(old) = old.clone().filter(|old| *old != path) {
+                self.move_brick(id, &old, &path, seq);
+            }
+            self.bricks.keep_directory(&path, id);
+            self.touched(id, seq);
             for (name, child) in children {
                 let mut to = path.clone();
                 push_name(&mut to, &name);
@@ -181,6 +191,15 @@ impl Pipeline {
         });
     }
 
+    /// Ends what another artifact that left this path writes there: the place is this one's now.
+    pub(super) fn evict(&mut self, path: &[u8], id: ArtifactId, seq: Seq) {
+        let other = self.bricks.get(path).and_then(|b| b.owner).filter(|owner| *owner != id);
+        let flight = other.and_then(|id| self.registry.file(id)).and_then(|f| f.flight.as_ref());
+        if let Some(other) = other.filter(|_| flight.is_some_and(|f| f.has(path))) {
+            self.cancel_flight(other, seq);
+        }
+    }
+
     /// Takes the brick of `id` from one path to another, over any that lies there.
     fn move_brick(&mut self, id: ArtifactId, from: &[u8], to: &[u8], seq: Seq) {
         let Some(brick) = self.bricks.get(from) else { return };
@@ -191,16 +210,24 @@ impl Pipeline {
         if self.registry.file(id).and_then(|f| f.flight.as_ref()).is_some_and(|f| f.has(from)) {
             self.cancel_flight(id, seq);
         }
+        self.evict(to, id, seq);
         self.bricks.rename(from, to);
-        self.bricks.take(to, id);
+        if self.registry.dir(id).is_some() {
+            self.bricks.take_directory(to, id);
+        } else {
+            self.bricks.take(to, id);
+        }
         // What a file is depends on where it lies: its package, whether it is read at all.
         if let Some(file) = self.registry.file_mut(id) {
             file.stands = Stands::Stale;
         }
         if stored {
             self.store(id, from, 0, StoreOp::Rename { to: to.to_vec(), at: self.wall });
-            let (from, to) = (from.to_vec(), to.to_vec());
-            self.publish(Update::Renamed { artifact: id, from, to });
+            // Who shows trees moves a directory with what is in it.
+            if self.registry.file(id).is_some() {
+                let (from, to) = (from.to_vec(), to.to_vec());
+                self.publish(Update::Renamed { artifact: id, from, to });
+            }
         }
     }
 
@@ -259,13 +286,16 @@ impl Pipeline {
         let over = self.bricks.over(|o| due(o) && self.debts.settled(o.seq));
         for path in over {
             let last = self.bricks.get(&path).and_then(|b| b.last);
-            if last.is_none() {
+            let directory = self.bricks.get(&path).is_some_and(|b| b.directory);
+            if last.is_none() && !directory {
                 self.stats.first_fold.bricks_removed += 1;
             }
             self.bricks.forget(&path);
             let artifact = last.unwrap_or(ArtifactId(0));
             self.store(artifact, &path, 0, StoreOp::Remove);
-            self.publish(Update::Removed { artifact, path });
+            if !directory {
+                self.publish(Update::Removed { artifact, path });
+            }
         }
     }
 
@@ -302,6 +332,7 @@ impl Pipeline {
                     self.end_flight_of_dropped(id, file.flight)
                 }
                 Body::Directory(dir) => {
+                    self.forget_fold(id, &dir.fold);
                     let wanted = dir.list_wanted.map(|l| l.0).into_iter();
                     let wanted = wanted.chain(dir.list_running.map(|l| l.seq));
                     let looks = dir.looks.into_values().flat_map(|l| [l.wanted, l.running]);

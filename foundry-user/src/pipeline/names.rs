@@ -34,9 +34,11 @@ impl Pipeline {
         let Some(dir) = self.registry.dir_mut(id) else { return };
         dir.root = Some(root.clone());
         dir.settled_path = Some(root.clone());
+        dir.fold.stat = Some(*stat);
         if !self.roots.contains(&id) {
             self.roots.push(id);
         }
+        self.touched(id, self.seq);
         self.sync.first_seq = self.seq;
         self.stats.first_fold.complete = false;
         if let Some((seq, _)) = self.recalls.insert(root.clone(), (self.seq, id)) {
@@ -50,10 +52,9 @@ impl Pipeline {
         let Some((seq, id)) = self.recalls.remove(root) else { return };
         let orphan = self.orphan(seq);
         for head in heads {
-            // What a recording does not hold cannot be built upon.
-            let state = (!self.settings.fresh).then_some(head.state);
-            self.bricks.recalled(head.path, state, orphan);
+            self.bricks.recalled(head, self.settings.fresh, orphan);
         }
+        self.bricks.keep_directory(root, id);
         self.want_list(id, seq, true);
         self.debts.pay(seq);
     }
@@ -198,7 +199,17 @@ impl Pipeline {
         self.enqueue_names(id);
     }
 
-    fn reconcile(&mut self, id: ArtifactId, entries: Vec<(OsBytes, Stat)>, seq: Seq, deep: bool) {
+    fn reconcile(
+        &mut self,
+        id: ArtifactId,
+        mut entries: Vec<(OsBytes, Stat)>,
+        seq: Seq,
+        deep: bool,
+    ) {
+        if let Ok(own) = entries.binary_search_by(|e| e.0.as_slice().cmp(b".")) {
+            let (_, stat) = entries.remove(own);
+            self.own_stat(id, &stat, seq);
+        }
         let Some(dir) = self.registry.dir(id) else { return };
         let mut before: Vec<OsBytes> = dir.children.keys().cloned().collect();
         before.retain(|name| entries.binary_search_by(|e| e.0.cmp(name)).is_err());
@@ -297,6 +308,10 @@ impl Pipeline {
             }
             FileKind::Symlink | FileKind::Other => {
                 self.registry.put(dir, name, Child::Other(stat.kind, stat.identity));
+                if let Some(d) = self.registry.dir_mut(dir) {
+                    d.others.insert(name.to_vec(), *stat);
+                }
+                self.touched(dir, seq);
             }
         }
     }
@@ -314,14 +329,18 @@ impl Pipeline {
         let young = listed.is_none() && self.wall.0 < stat.identity.btime_ns + 2_000_000_000;
         let deep = listed == Some(true);
         if stat.kind == FileKind::Directory {
+            self.own_stat(id, stat, seq);
             if deep || young {
                 self.want_list(id, seq, deep);
             }
             return;
         }
         let Some(file) = self.registry.file_mut(id) else { return };
-        file.stat = *stat;
+        let same = std::mem::replace(&mut file.stat, *stat) == *stat;
         let compare = deep || young || file.untracked || file.unreadable;
+        if !same {
+            self.touched_file(id, seq);
+        }
         if self.shows(id, stat, deep) {
             self.enqueue(id);
             return;

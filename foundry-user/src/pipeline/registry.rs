@@ -8,11 +8,12 @@
 use crate::artifact::{ArtifactId, FileIdentity, FileKind, OsBytes, Stat};
 use crate::event::Actor;
 use crate::pipeline::debts::Seq;
+use crate::pipeline::directories::FoldState;
 use crate::pipeline::dirty::FileState;
 use std::collections::BTreeMap;
 
 /// No tree is deeper: PATH_MAX is 4096, and a name takes two bytes of it.
-const MAX_DEPTH: usize = 2048;
+pub(super) const MAX_DEPTH: usize = 2048;
 
 /// One name that leads to an artifact.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +48,16 @@ pub(super) enum Child {
     Other(FileKind, FileIdentity),
 }
 
+impl Child {
+    /// The file or directory.
+    pub(super) const fn node(self) -> Option<ArtifactId> {
+        match self {
+            Self::Node(id) => Some(id),
+            Self::Other(..) => None,
+        }
+    }
+}
+
 /// A look at one name that is wanted or under way.
 #[derive(Debug, Default)]
 pub(super) struct LookState {
@@ -75,6 +86,8 @@ pub(super) struct DirState {
     /// The path under which its children's bricks were put.
     pub(super) settled_path: Option<OsBytes>,
     pub(super) children: BTreeMap<OsBytes, Child>,
+    /// What was seen of those among them that are neither file nor directory.
+    pub(super) others: BTreeMap<OsBytes, Stat>,
     /// A listing is asked for: what caused it, and whether the whole tree below is meant.
     pub(super) list_wanted: Option<(Seq, bool)>,
     /// A listing is under way.
@@ -88,6 +101,8 @@ pub(super) struct DirState {
     pub(super) untracked: bool,
     /// It is in the schedule.
     pub(super) queued: Option<Seq>,
+    /// What its own brick is about.
+    pub(super) fold: FoldState,
 }
 
 /// All artifacts.
@@ -188,7 +203,9 @@ impl Registry {
 
     /// Makes `dir/name` lead nowhere. Says what was there.
     pub(super) fn detach(&mut self, dir: ArtifactId, name: &[u8]) -> Option<Child> {
-        let child = self.dir_mut(dir)?.children.remove(name)?;
+        let d = self.dir_mut(dir)?;
+        d.others.remove(name);
+        let child = d.children.remove(name)?;
         if let Child::Node(id) = child
             && let Some(n) = self.nodes.get_mut(&id)
         {
@@ -217,6 +234,27 @@ impl Registry {
             at = place.dir;
         }
         None
+    }
+
+    /// How many directories are above this one, up to its root.
+    pub(super) fn level(&self, id: ArtifactId) -> Option<u32> {
+        let mut at = id;
+        for level in 0..MAX_DEPTH {
+            let node = self.nodes.get(&at)?;
+            if let Body::Directory(d) = &node.body
+                && d.root.is_some()
+            {
+                return u32::try_from(level).ok();
+            }
+            at = node.places.first()?.dir;
+        }
+        None
+    }
+
+    /// Whether this is the place where a directory is, of those that lead to it.
+    pub(super) fn is_at(&self, id: ArtifactId, dir: ArtifactId, name: &[u8]) -> bool {
+        let first = self.nodes.get(&id).and_then(|n| n.places.first());
+        first.is_some_and(|place| place.dir == dir && place.name == name)
     }
 
     /// The path of a place now.

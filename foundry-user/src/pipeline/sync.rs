@@ -97,7 +97,14 @@ impl Pipeline {
             // Where that leaves work for others, it is waited for too.
             self.reap(|o| o.seq <= seq);
             self.pump();
-            if self.debts.settled(seq) {
+            if self.debts.settled(seq) && self.fold_all() {
+                self.pump();
+            }
+            // A directory that is too deep by now has left its brick.
+            if self.is_settled(seq) {
+                self.reap(|o| o.seq <= seq);
+            }
+            if self.is_settled(seq) {
                 self.sync.open.insert(ticket, (seq, true));
                 self.out.push(Effect::Flush { ticket });
             }
@@ -106,11 +113,19 @@ impl Pipeline {
         if !first.complete && self.sync.first_seq != 0 && self.debts.settled(self.sync.first_seq) {
             first.complete = true;
         }
-        let idle = self.flights.is_empty() && self.storing.is_empty();
+        let mut idle = self.flights.is_empty() && self.storing.is_empty();
+        if self.sync.stopping && idle && self.stats.first_fold.complete {
+            self.fold_all();
+        }
+        idle &= self.directories.is_idle();
         if self.sync.stopping && idle && !self.sync.last_flush {
             self.sync.last_flush = true;
             self.out.push(Effect::Flush { ticket: LAST_FLUSH });
         }
+    }
+
+    fn is_settled(&self, seq: Seq) -> bool {
+        self.debts.settled(seq) && self.directories.debts.settled(seq)
     }
 
     pub(super) fn on_flushed(&mut self, ticket: u64, ok: bool) {

@@ -134,7 +134,10 @@ impl Survey {
             editor.put_hole(at, tile * TILE - at)?;
             at = ((tile + 1) * TILE).min(size);
         }
-        editor.put_hole(at, size - at)?;
+        // The last tile may be a part of one, and hold something.
+        if at < size {
+            editor.put_hole(at, size - at)?;
+        }
         put_leaves(editor, &leaves, size)?;
         self.meta.mtime_ns = editor.meta().mtime_ns;
         editor.set_meta(self.meta.clone());

@@ -64,6 +64,17 @@ pub enum ProcessError {
     },
 }
 
+/// What the kernel tells of a process's memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Abilities {
+    /// Mappings by `PROCMAP_QUERY`; else their text is read.
+    pub asks_mappings: bool,
+    /// Populated pages by `PAGEMAP_SCAN`; else every page is asked for.
+    pub scans_pages: bool,
+    /// Which pages are dirty: that needs privileges.
+    pub knows_dirty: bool,
+}
+
 /// `PF_KTHREAD` of the kernel's `sched.h`.
 const KERNEL_THREAD: u32 = 0x0020_0000;
 
@@ -158,6 +169,20 @@ impl Target {
         let found = found.map_err(|e| self.explain("maps", e))?;
         // A process that is ending gives up its memory first.
         if found.is_empty() { Err(self.ended()) } else { Ok(found) }
+    }
+
+    /// What this kernel and these privileges tell of its memory.
+    ///
+    /// # Errors
+    /// Where it may not be looked at.
+    pub fn abilities(&self) -> Result<Abilities, ProcessError> {
+        let asks_mappings = self.file("maps").and_then(|maps| maps::query(&maps)).is_ok();
+        let mut pages = self.pages(true)?;
+        for mapping in &self.mappings()? {
+            pages.states(mapping).map_err(|e| self.explain("pagemap", e))?;
+        }
+        let (scans_pages, knows_dirty) = (pages.scans(), pages.knows_dirty());
+        Ok(Abilities { asks_mappings, scans_pages, knows_dirty })
     }
 
     /// All its mappings from `smaps`, which also says which are populated: slow, and only needed where

@@ -1,5 +1,7 @@
 //! Captures of this very process, of a child, and of memory made up for the purpose.
 
+mod kinds;
+
 use super::capture::{CaptureError, Survey};
 use super::sample::{Live, Memory, Sampled, page_cell, sample};
 use super::*;
@@ -128,7 +130,11 @@ struct Quiet(Child);
 
 impl Quiet {
     fn start() -> Self {
-        let mut child = Command::new("cat")
+        Self::of(&mut Command::new("cat"))
+    }
+
+    fn of(cat: &mut Command) -> Self {
+        let mut child = cat
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -269,4 +275,132 @@ fn names_in_maps_may_be_any_bytes() {
     for bad in [&b"x"[..], b"1-0 r--p 0 0:0 0", b"1-2 r-- 0 0:0 0", b"1-2 r--p 0 0:0 x", b"\xff"] {
         assert!(maps::parse(bad).is_err(), "{}", String::from_utf8_lossy(bad));
     }
+}
+
+/// Where each page of a process lies, by its address.
+fn pixels(parts: &Parts) -> std::collections::BTreeMap<u64, u64> {
+    let of = |(place, part): (foundry_brick::parts::Place, &Part)| {
+        let (run, address) = (parts.run(place).unwrap(), part.address.unwrap());
+        (0..part.length).step_by(4096).map(move |at| (address + at, run.start + at))
+    };
+    parts.iter().flat_map(of).collect()
+}
+
+/// What a part shows, wherever it lies.
+fn shown(parts: &Parts) -> Vec<(u64, u64, u64, Vec<u8>)> {
+    let mut shown: Vec<(u64, u64, u64, Vec<u8>)> = Vec::new();
+    let mut in_order: Vec<&Part> = parts.iter().map(|(_, part)| part).collect();
+    in_order.sort_by_key(|part| part.address);
+    for part in in_order {
+        let start = part.address.unwrap();
+        let permissions = part.numbers[&PERMISSIONS];
+        match shown.last_mut() {
+            // A mapping may be in two pieces where its plot was too small.
+            Some(last) if last.1 == start && (last.2, &last.3[..]) == (permissions, &part.name) => {
+                last.1 += part.length;
+            }
+            _ => shown.push((start, start + part.length, permissions, part.name.to_vec())),
+        }
+    }
+    shown
+}
+
+/// A program that maps, protects, grows and unmaps, a step for each line it reads.
+const SCRIPT: &str = "
+import ctypes, mmap, sys
+libc = ctypes.CDLL(None, use_errno=True)
+libc.mmap.restype = libc.mremap.restype = ctypes.c_void_p
+libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t] + [ctypes.c_int] * 3 + [ctypes.c_long]
+libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+libc.mremap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t, ctypes.c_int]
+P = 4096
+def step(text):
+    print(text, flush=True); sys.stdin.readline()
+step('begin')
+a = libc.mmap(None, 64 * P, 3, 0x22, -1, 0); ctypes.memset(a, 65, 64 * P)
+step('map')
+libc.mprotect(a + 16 * P, 8 * P, 1)
+step('protect')
+libc.munmap(a + 40 * P, 4 * P)
+step('unmap')
+b = libc.mmap(None, 300 * P, 3, 0x22, -1, 0); ctypes.memset(b, 66, 300 * P)
+step('map more')
+b = libc.mremap(b, 300 * P, 900 * P, 1)
+step('grow')
+libc.munmap(b, 900 * P)
+step('end')
+";
+
+/// The program of [`SCRIPT`], between two of its steps.
+pub(crate) struct Script {
+    child: Quiet,
+    lines: io::Lines<io::BufReader<std::process::ChildStdout>>,
+}
+
+impl Script {
+    pub(crate) fn start() -> Self {
+        let python = Command::new("python3")
+            .args(["-c", SCRIPT])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn();
+        let mut child = Quiet(python.unwrap_or_else(|e| panic!("python3: {e}")));
+        let lines = io::BufRead::lines(io::BufReader::new(child.0.stdout.take().unwrap()));
+        Self { child, lines }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.pid()
+    }
+
+    /// The name of the step that is done; `None` when the last one was.
+    pub(crate) fn step(&mut self) -> Option<String> {
+        self.lines.next().map(Result::unwrap)
+    }
+
+    pub(crate) fn go_on(&mut self) {
+        io::Write::write_all(self.child.0.stdin.as_mut().unwrap(), b"\n").unwrap();
+    }
+
+    pub(crate) fn end(&mut self) {
+        self.child.0.wait().unwrap();
+    }
+}
+
+#[test]
+fn a_continued_brick_equals_a_fresh_one_and_nothing_else_moved() {
+    let mut script = Script::start();
+    let pid = script.pid();
+    let dir = tempfile::tempdir().unwrap();
+    let (place, beside) = (dir.path().join("p.brick"), dir.path().join("p.tmp"));
+    let target = Target::open(pid).unwrap();
+    let mut before = std::collections::BTreeMap::new();
+    let open = || {
+        let storage = crate::store::FileStorage::open_to_read(&place).unwrap();
+        Brick::open(storage).unwrap()
+    };
+    let mut number = 0;
+    while let Some(step) = script.step() {
+        number += 1;
+        let captured = crate::capture::capture(&target, &place, &beside, Payload::Reference);
+        assert_eq!(captured.unwrap().committed.generation, number);
+        let brick = open();
+        assert_eq!(brick.verify(), []);
+        let live = brick.parts().unwrap().unwrap();
+        let (fresh, _) = capture(pid, Payload::Reference).unwrap();
+        let fresh = Brick::open(fresh).unwrap().parts().unwrap().unwrap();
+        assert_eq!(shown(&live), shown(&fresh), "after {step}");
+        let now = pixels(&live);
+        let moved = before.iter().filter(|(page, at)| now.get(page).is_some_and(|n| n != *at));
+        assert_eq!(moved.count(), 0, "after {step}");
+        before = now;
+        script.go_on();
+    }
+    assert_eq!(number, 7, "steps of the script");
+    script.end();
+    crate::capture::mark_ended(&target, &place, 77).unwrap();
+    let facts = open().facts().unwrap();
+    assert_eq!(facts["ended"], FactValue::Flag(true));
+    assert_eq!(facts["ended_ns"], FactValue::Number(77));
 }

@@ -49,6 +49,8 @@ impl Reader {
         let tracked = self.tracker.track(fd.as_fd(), dir, FileKind::Directory, 0);
         let tracked = self.is_tracked(path, tracked);
         let mut entries = self.entries(&fd).map_err(failure)?;
+        // Last: an entry that comes before this is listed, one that comes after it is an event.
+        entries.push((b".".to_vec(), open::stat_fd(&fd).map_err(failure)?));
         entries.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         entries.dedup_by(|a, b| a.0 == b.0);
         Ok(Listing { entries, tracked })
@@ -103,7 +105,7 @@ impl Reader {
     }
 }
 
-fn made_up(fd: &OwnedFd) -> bool {
+pub(super) fn made_up(fd: &OwnedFd) -> bool {
     // Magic numbers are 32 bits wide, whatever the type that carries them.
     let low = |n: i64| u32::try_from(n & 0xffff_ffff).unwrap_or(0);
     rustix::fs::fstatfs(fd).is_ok_and(|s| MADE_UP.contains(&low(s.f_type)))

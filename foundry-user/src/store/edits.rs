@@ -4,8 +4,10 @@
 //! Keeps: a brick shows its last committed generation until the next one is; a new one is not there
 //! before its first is; what the medium fails at stops the store, what a brick fails at is reported.
 
-use super::{FileStorage, Store, brick_path, place};
+use super::{FileStorage, Store, brick_path, directories, place};
 use crate::artifact::{OsBytes, Stat};
+use crate::binary::Description;
+use crate::directory::{Entry, Face};
 use crate::event::UnixNs;
 use crate::pipeline::effect::{Attribution, StoreJob, StoreOp};
 use crate::pipeline::input::{Committed, StoreAnswer, StoreFailure};
@@ -42,7 +44,7 @@ struct Good {
 
 /// What went wrong with a job.
 #[derive(Debug)]
-enum Trouble {
+pub(super) enum Trouble {
     /// The medium: the store stops.
     Medium(i32),
     /// The brick: it is folded anew.
@@ -97,20 +99,17 @@ impl Edits {
             StoreOp::Hole { offset, len } => {
                 return self.change(&path, |e| e.put_hole(offset, len));
             }
-            StoreOp::Describe(description) => {
-                let (regions, facts) = description.into_brick();
-                return self.change(&path, |e| {
-                    e.set_regions(&regions);
-                    e.set_facts(&facts);
-                    Ok(())
-                });
-            }
+            StoreOp::Describe(description) => return self.describe(&path, *description),
             StoreOp::Commit { writers, at } => {
                 let done = self.commit(&path, writers, at);
                 (path, done.map(Some))
             }
             StoreOp::Annotate { content, note, at } => {
                 let done = self.annotate(&path, &content, note, at);
+                (path, done.map(Some))
+            }
+            StoreOp::Directory { stat, fresh, entries, at } => {
+                let done = self.directory(&path, stat.as_ref(), fresh, &entries, at);
                 (path, done.map(Some))
             }
             StoreOp::Abandon => {
@@ -156,7 +155,8 @@ impl Edits {
     fn begin(&self, path: &[u8], stat: &Stat, whole: bool, fresh: bool) -> Result<Good, Trouble> {
         let place = brick_path(&self.store.dir, path);
         let meta = self.meta(path, stat);
-        if !fresh && let Some(mut editor) = self.existing(&place, path)? {
+        let existing = if fresh { None } else { self.existing(&place, path)? };
+        if let Some(mut editor) = existing.filter(|e| e.meta().kind == Kind::File) {
             // The way the bytes are kept is fixed when a brick is made.
             if !whole || editor.meta().payload == meta.payload {
                 editor.set_meta(meta);
@@ -216,6 +216,26 @@ impl Edits {
         }
     }
 
+    fn directory(
+        &self,
+        path: &[u8],
+        stat: Option<&Stat>,
+        fresh: bool,
+        entries: &[Entry],
+        at: UnixNs,
+    ) -> Result<Committed, Trouble> {
+        directories::fold(&self.store.dir, path, stat, fresh, entries, at)
+    }
+
+    fn describe(&mut self, path: &[u8], description: Description) -> Option<StoreAnswer> {
+        let (regions, facts) = description.into_brick();
+        self.change(path, |e| {
+            e.set_regions(&regions);
+            e.set_facts(&facts);
+            Ok(())
+        })
+    }
+
     /// A step of an edit. What goes wrong shows at the commit.
     fn change(
         &mut self,
@@ -268,11 +288,13 @@ impl Edits {
         if editor.needs_compaction() {
             compact(&editor, &place)?;
         }
+        let face = Face::of_brick(&Brick::open(editor.into_storage())?)?;
         Ok(Committed {
             generation: done.generation,
             new: done.changed,
             size: done.size,
             changed_tiles: done.changed_tiles,
+            face: Some(face),
         })
     }
 
@@ -302,6 +324,7 @@ impl Edits {
             new: done.changed,
             size: done.size,
             changed_tiles: Some(vec![]),
+            face: None,
         })
     }
 
@@ -342,7 +365,7 @@ impl Edits {
 }
 
 /// Writes what the last generation needs beside the brick, makes it durable, and puts it in its place.
-fn compact(editor: &Editor<FileStorage>, place: &Path) -> Result<(), Trouble> {
+pub(super) fn compact(editor: &Editor<FileStorage>, place: &Path) -> Result<(), Trouble> {
     let beside = place::unfinished(place);
     remove(&beside)?;
     let mut to = FileStorage::create(&beside)?;
@@ -353,14 +376,14 @@ fn compact(editor: &Editor<FileStorage>, place: &Path) -> Result<(), Trouble> {
     Ok(())
 }
 
-fn remove(path: &Path) -> Result<(), Trouble> {
+pub(super) fn remove(path: &Path) -> Result<(), Trouble> {
     match std::fs::remove_file(path) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e.into()),
         _ => Ok(()),
     }
 }
 
-fn make_parent(path: &Path) -> Result<(), Trouble> {
+pub(super) fn make_parent(path: &Path) -> Result<(), Trouble> {
     use std::os::unix::fs::DirBuilderExt;
     if let Some(parent) = path.parent() {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(parent)?;

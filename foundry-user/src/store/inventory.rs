@@ -5,6 +5,7 @@
 
 use super::{FileStorage, Store, brick_path, bricks};
 use crate::artifact::FileIdentity;
+use crate::directory::Face;
 use crate::event::UnixNs;
 use crate::pipeline::input::{BrickHead, FoldedState};
 use foundry_brick::{Brick, Kind, Meta};
@@ -17,14 +18,14 @@ const READERS: usize = 4;
 /// What was found.
 #[derive(Debug, Default)]
 pub struct Inventory {
-    /// Heads of the bricks of files, by path.
+    /// Heads of the bricks of files and directories, by path.
     pub heads: Vec<BrickHead>,
     /// Files that were no valid bricks, and were removed.
     pub removed: u64,
 }
 
 impl Store {
-    /// Reads the heads of all bricks of files beneath `root` (or of the root itself).
+    /// Reads the heads of all bricks of files and directories beneath `root` (or of the root itself).
     ///
     /// # Errors
     /// Where the store cannot be listed, or a broken brick cannot be removed.
@@ -49,9 +50,9 @@ impl Store {
         let mut inventory = Inventory::default();
         for file in files {
             match self.head(file)? {
-                Some((meta, at)) => {
-                    if meta.kind == Kind::File && beneath(&meta.path, root) {
-                        inventory.heads.push(head(meta, at));
+                Some((meta, at, face)) => {
+                    if meta.kind != Kind::Process && beneath(&meta.path, root) {
+                        inventory.heads.push(head(meta, at, face));
                     }
                 }
                 None => {
@@ -64,7 +65,7 @@ impl Store {
     }
 
     /// What a brick says of itself; `None` where it is none, or lies where another one belongs.
-    fn head(&self, file: &Path) -> io::Result<Option<(Meta, i64)>> {
+    fn head(&self, file: &Path) -> io::Result<Option<(Meta, i64, Option<Face>)>> {
         let brick = match Brick::open(FileStorage::open_to_read(file)?) {
             Ok(brick) => brick,
             Err(foundry_brick::Error::Io(e)) if e.kind() != io::ErrorKind::UnexpectedEof => {
@@ -72,13 +73,17 @@ impl Store {
             }
             // A later version's brick is somebody's work: leave it alone.
             Err(foundry_brick::Error::Version(_) | foundry_brick::Error::Features(_)) => {
-                return Ok(Some((Meta { kind: Kind::Process, ..Meta::default() }, 0)));
+                return Ok(Some((Meta { kind: Kind::Process, ..Meta::default() }, 0, None)));
             }
             Err(_) => return Ok(None),
         };
         let (meta, at) = (brick.meta().clone(), brick.at_ns());
         let filed = meta.kind == Kind::Process || brick_path(&self.dir, &meta.path) == file;
-        Ok(filed.then_some((meta, at)))
+        let is_file = meta.kind == Kind::File && filed;
+        let face = if is_file { Face::of_brick(&brick).ok() } else { None };
+        // One whose cells cannot be read is none.
+        let whole = !is_file || face.is_some();
+        Ok((filed && whole).then_some((meta, at, face)))
     }
 }
 
@@ -91,7 +96,7 @@ fn beneath(path: &[u8], root: &[u8]) -> bool {
     root.ends_with(b"/") || rest.is_empty() || rest.starts_with(b"/")
 }
 
-fn head(meta: Meta, at_ns: i64) -> BrickHead {
+fn head(meta: Meta, at_ns: i64, face: Option<Face>) -> BrickHead {
     let identity = FileIdentity {
         dev: meta.identity.dev,
         ino: meta.identity.ino,
@@ -104,5 +109,5 @@ fn head(meta: Meta, at_ns: i64) -> BrickHead {
         ctime_ns: meta.ctime_ns,
         at: UnixNs(at_ns),
     };
-    BrickHead { path: meta.path, state }
+    BrickHead { path: meta.path, state, face, directory: meta.kind == Kind::Directory }
 }

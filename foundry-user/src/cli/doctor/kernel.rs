@@ -3,6 +3,7 @@
 //! Knows: a few files there. Must never know: sources.
 //! Keeps: a file that cannot be read is "unknown", never a failure of the command.
 
+use crate::process::{Abilities, Target};
 use crate::sandbox;
 use crate::wire::CheckDocument;
 use std::fs;
@@ -35,6 +36,7 @@ pub(super) fn checks() -> Vec<CheckDocument> {
         cgroups(),
         landlock(),
         kept(),
+        memory(),
     ]
 }
 
@@ -113,6 +115,32 @@ fn watches() -> CheckDocument {
         detail: limit.map_or_else(|| "unknown".to_owned(), |n| format!("{n} a user")),
         advice: Some(
             "only matters where fanotify is refused; raise sysctl fs.inotify.max_user_watches",
+        ),
+    }
+}
+
+/// Tried on this very process.
+fn memory() -> CheckDocument {
+    let tried = Target::open(std::process::id()).and_then(|target| target.abilities());
+    let detail = match &tried {
+        Ok(Abilities { asks_mappings, scans_pages, knows_dirty }) => {
+            let of = |able: &bool, yes: &str, no: &str| (if *able { yes } else { no }).to_owned();
+            [
+                of(asks_mappings, "mappings one by one", "mappings as text"),
+                of(scans_pages, "populated pages by a scan", "every page is asked for"),
+                of(knows_dirty, "dirty pages known", "dirty pages not known"),
+                "what pages hold is read again and compared".to_owned(),
+            ]
+            .join(", ")
+        }
+        Err(error) => error.to_string(),
+    };
+    CheckDocument {
+        name: "memory of processes",
+        ok: tried.is_ok(),
+        detail,
+        advice: Some(
+            "capture and --watch-process need /proc; run as root for other users' processes",
         ),
     }
 }

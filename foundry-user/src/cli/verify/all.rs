@@ -8,6 +8,7 @@ use super::missing;
 use super::{ATTEMPTS, Checked, check};
 use crate::cli::brick_file::BrickFile;
 use crate::cli::output::say;
+use crate::cli::tree::Trees;
 use crate::control::client::{self, ControlError};
 use crate::error::CommandError;
 use crate::store;
@@ -26,7 +27,7 @@ pub(super) fn run(directory: &Path) -> Result<VerifyDocument, CommandError> {
     let io = |e| CommandError::io("list", directory, e);
     // A store that was never made is a mistake in its name rather than a store without bricks.
     let directory = &std::fs::canonicalize(directory).map_err(io)?;
-    let mut checked = check_all(store::bricks(directory).map_err(io)?);
+    let mut checked = check_all(store::bricks(directory).map_err(io)?, directory);
     // Only a running daemon knows what else should have a brick.
     let roots = client::status(directory).map(|report| report.roots).unwrap_or_default();
     let roots: Vec<PathBuf> = roots.into_iter().map(PathBuf::from).collect();
@@ -36,7 +37,7 @@ pub(super) fn run(directory: &Path) -> Result<VerifyDocument, CommandError> {
         let (good, bad): (Vec<_>, Vec<_>) =
             checked.into_iter().partition(|(_, c)| c.differences.is_empty());
         checked = good;
-        checked.extend(check_all(bad.into_iter().map(|(path, _)| path).collect()));
+        checked.extend(check_all(bad.into_iter().map(|(path, _)| path).collect(), directory));
         without.retain(|path| missing::lacks_brick(directory, path));
     }
     Ok(document(checked, &without))
@@ -75,7 +76,8 @@ fn document(checked: Vec<(PathBuf, Checked)>, without: &[PathBuf]) -> VerifyDocu
 }
 
 /// Checks each brick on whichever processor is free; one that is gone by now is left out.
-fn check_all(paths: Vec<PathBuf>) -> Vec<(PathBuf, Checked)> {
+fn check_all(paths: Vec<PathBuf>, store: &Path) -> Vec<(PathBuf, Checked)> {
+    let trees = Trees::new(Some(store.to_owned()));
     let found = Mutex::new(Vec::new());
     let next = AtomicUsize::new(0);
     let bar = ProgressBar::new(paths.len() as u64);
@@ -87,7 +89,7 @@ fn check_all(paths: Vec<PathBuf>) -> Vec<(PathBuf, Checked)> {
         for _ in 0..workers {
             scope.spawn(|| {
                 while let Some(path) = paths.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    if let Some(checked) = settled(path) {
+                    if let Some(checked) = settled(path, &trees) {
                         let mut found =
                             found.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                         found.push((path.clone(), checked));
@@ -102,10 +104,13 @@ fn check_all(paths: Vec<PathBuf>) -> Vec<(PathBuf, Checked)> {
 }
 
 /// Checks a brick until its artifact held still; `None` where the brick is gone by now.
-fn settled(path: &Path) -> Option<Checked> {
+fn settled(path: &Path, trees: &Trees) -> Option<Checked> {
     let mut last = None;
-    for _ in 0..ATTEMPTS {
-        let checked = match BrickFile::at(path.to_owned()).and_then(|file| check(&file)) {
+    for attempt in 0..ATTEMPTS {
+        // What was seen of the trees before may be what is not so any more.
+        let anew = Trees::new(trees.store().map(Path::to_owned));
+        let trees = if attempt == 0 { trees } else { &anew };
+        let checked = match BrickFile::at(path.to_owned()).and_then(|file| check(&file, trees)) {
             Ok(checked) => checked,
             // The daemon removed it with its artifact.
             Err(CommandError::Io { source, .. })

@@ -8,11 +8,18 @@ use super::super::input::{
 };
 use super::super::{Pipeline, Settings};
 use crate::artifact::{ArtifactId, FileIdentity, FileKind, OsBytes, Stat};
+use crate::directory::Entry;
 use crate::event::{Event, Extents, LossKind, MonotonicNs, UnixNs};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 const TILE: usize = 1 << 16;
 const ROOT: &[u8] = b"/w";
+/// Levels of directories with bricks: fewer than the world may have.
+const DEPTH: usize = 3;
+
+fn settings() -> Settings {
+    Settings { depth: u32::try_from(DEPTH).unwrap(), ..Settings::default() }
+}
 
 /// xorshift64*.
 pub(super) struct Rng(u64);
@@ -88,6 +95,8 @@ pub(super) struct Sim {
     tasks: Vec<Task>,
     cancelled: BTreeSet<u64>,
     store: BTreeMap<OsBytes, Stored>,
+    /// Bricks of directories, and of the world.
+    dirs: BTreeMap<OsBytes, Vec<Entry>>,
     /// `None` where the edit cannot be committed.
     edits: BTreeMap<OsBytes, Option<(Vec<u8>, Stat, u64)>>,
     pipeline: Pipeline,
@@ -111,8 +120,9 @@ impl Sim {
             tasks: vec![],
             cancelled: BTreeSet::new(),
             store: BTreeMap::new(),
+            dirs: BTreeMap::new(),
             edits: BTreeMap::new(),
-            pipeline: Pipeline::new(Settings::default()),
+            pipeline: Pipeline::new(settings()),
             annotator: annotate::Annotator::default(),
             synced: false,
             finished: false,
@@ -146,7 +156,7 @@ impl Sim {
         }
         let gone: Vec<Obj> = self.inodes.keys().copied().collect();
         gone.into_iter().for_each(|o| self.collect(o));
-        self.pipeline = Pipeline::new(Settings::default());
+        self.pipeline = Pipeline::new(settings());
         self.watch();
     }
 
@@ -299,7 +309,8 @@ impl Sim {
             8 => self.map_or_store(),
             14 if self.rng.one_in(4) => self.remove_tree(dir, &dir_path),
             9 => {
-                if let Some((_, obj)) = self.pick(FileKind::File) {
+                let kind = if self.rng.one_in(3) { FileKind::Directory } else { FileKind::File };
+                if let Some((_, obj)) = self.pick(kind) {
                     self.inodes.get_mut(&obj).unwrap().mode ^= 0o111;
                     self.touch(obj);
                     if let Some(&artifact) = self.tracked.get(&obj) {
@@ -445,3 +456,4 @@ impl Sim {
 
 mod annotate;
 mod daemon;
+mod shown;

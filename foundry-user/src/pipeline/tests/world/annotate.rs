@@ -52,7 +52,7 @@ impl Sim {
         assert_eq!(note, content, "somebody else's annotation");
         stored.generation += 1;
         let (generation, size) = (stored.generation, stored.data.len() as u64);
-        Ok(Committed { generation, new: true, size, changed_tiles: Some(vec![]) })
+        Ok(Committed { generation, new: true, size, changed_tiles: Some(vec![]), face: None })
     }
 
     pub(super) fn annotation_done(&mut self, ticket: u64, outcome: AnnotationOutcome) {

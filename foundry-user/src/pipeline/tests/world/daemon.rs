@@ -84,7 +84,13 @@ impl Sim {
                 let heads = self
                     .store
                     .iter()
-                    .map(|(path, s)| BrickHead { path: path.clone(), state: s.state })
+                    .map(|(path, s)| BrickHead {
+                        path: path.clone(),
+                        state: s.state,
+                        face: Some(Self::face(&s.data)),
+                        directory: false,
+                    })
+                    .chain(self.heads_of_directories())
                     .collect();
                 self.tasks.push(Task::Answer(Input::Recalled { root, heads }));
             }
@@ -141,19 +147,9 @@ impl Sim {
                 let Fact::Number(n) = description.facts["said"] else { panic!("another fact") };
                 *said = n;
             }
-            StoreOp::Commit { at, .. } => {
-                let Some((data, stat, said)) = self.edits.remove(path).unwrap() else {
-                    return Some(Err(StoreFailure::Corrupt));
-                };
-                // The last good generation stays.
-                if self.rng.one_in(60) {
-                    return Some(Err(StoreFailure::Corrupt));
-                }
-                let generation = self.store.get(path).map_or(0, |s| s.generation) + 1;
-                let size = stat.size;
-                let state = super::super::super::bricks::folded(&stat, at);
-                self.store.insert(path.to_vec(), Stored { data, state, generation, said });
-                return Some(Ok(Committed { generation, new: true, size, changed_tiles: None }));
+            StoreOp::Commit { at, .. } => return Some(self.commit(path, at)),
+            StoreOp::Directory { entries, fresh, .. } => {
+                return Some(self.store_directory(path, entries, fresh));
             }
             StoreOp::Annotate { content, note, .. } => {
                 return Some(self.annotate(path, &content, &note));
@@ -164,15 +160,37 @@ impl Sim {
             StoreOp::Rename { to, .. } => {
                 assert!(!self.edits.contains_key(path) && !self.edits.contains_key(&to));
                 if let Some(stored) = self.store.remove(path) {
+                    self.dirs.remove(&to);
                     self.store.insert(to, stored);
+                } else if let Some(dir) = self.dirs.remove(path) {
+                    self.store.remove(&to);
+                    self.dirs.insert(to, dir);
                 }
             }
             StoreOp::Remove => {
                 assert!(!self.edits.contains_key(path), "an edit of a brick that is removed");
                 self.store.remove(path);
+                self.dirs.remove(path);
             }
         }
         None
+    }
+
+    fn commit(&mut self, path: &[u8], at: UnixNs) -> Result<Committed, StoreFailure> {
+        let Some((data, stat, said)) = self.edits.remove(path).unwrap() else {
+            return Err(StoreFailure::Corrupt);
+        };
+        // The last good generation stays.
+        if self.rng.one_in(60) {
+            return Err(StoreFailure::Corrupt);
+        }
+        self.dirs.remove(path);
+        let face = Some(Self::face(&data));
+        let generation = self.store.get(path).map_or(0, |s| s.generation) + 1;
+        let size = stat.size;
+        let state = super::super::super::bricks::folded(&stat, at);
+        self.store.insert(path.to_vec(), Stored { data, state, generation, said });
+        Ok(Committed { generation, new: true, size, changed_tiles: None, face })
     }
 
     fn advance(&mut self, task: Task) {
@@ -192,13 +210,16 @@ impl Sim {
                 self.tasks.push(Task::Names { dir, obj, names, tracked });
             }
             Task::Names { dir, obj, names, tracked } => {
-                let entries = names
+                let mut entries: Vec<(OsBytes, Stat)> = names
                     .into_iter()
                     .filter_map(|name| {
                         let child = *self.inodes.get(&obj)?.entries.get(&name)?;
                         Some((name, self.stat(child)))
                     })
                     .collect();
+                if self.inodes.contains_key(&obj) {
+                    entries.insert(0, (b".".to_vec(), self.stat(obj)));
+                }
                 self.step(Input::Listed { dir, outcome: Ok(Listing { entries, tracked }) });
             }
             Task::Look { dir, path, expect, name } => {
@@ -317,6 +338,7 @@ impl Sim {
         for path in self.store.keys() {
             assert!(want.contains_key(path), "left over {}", path.escape_ascii());
         }
+        self.check_directories();
     }
 
     /// When the world rests, everything comes to an end.

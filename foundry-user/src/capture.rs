@@ -1,0 +1,149 @@
+//! A process's brick in a file: begun, or continued with the next generation.
+//!
+//! Knows: processes, files of bricks. Must never know: the daemon, the command line.
+//! Keeps: the brick is whole at every moment; as long as it is about the same life of the process, what
+//! is mapped stays where it was.
+
+use crate::clock;
+use crate::directory::{Process, Total};
+use crate::process::sample::{Live, Sampled};
+use crate::process::{CaptureError, Survey, Target};
+use crate::store::FileStorage;
+use foundry_brick::parts::{Attribute, PAGE_ORDER, Parts};
+use foundry_brick::storage::Storage;
+use foundry_brick::{Brick, Committed, Editor, FactValue, Kind, Payload};
+use std::io;
+use std::path::Path;
+
+/// What a capture came to.
+#[derive(Debug)]
+pub struct Captured {
+    /// The generation.
+    pub committed: Committed,
+    /// How far its contents were read.
+    pub sampled: Sampled,
+    /// Bytes in memory.
+    pub resident: u64,
+    /// What it looks like in the world.
+    pub shown: Process,
+}
+
+/// Captures a process into the brick at `place`; a new one is written at `beside` first, on the same
+/// file system. A brick with the bytes of memory is always a new one.
+///
+/// # Errors
+/// Where the process may not be looked at, or the brick cannot be written.
+pub fn capture(
+    target: &Target,
+    place: &Path,
+    beside: &Path,
+    payload: Payload,
+) -> Result<Captured, CaptureError> {
+    let continued = if payload == Payload::Reference { existing(target, place)? } else { None };
+    if let Some((mut editor, parts)) = continued {
+        let survey = Survey::take(target, Some(parts))?;
+        let resident = resident(&survey.parts);
+        let (parts, committed, sampled) =
+            survey.refold(&mut editor, &mut Live(target.pid()), clock::wall().0)?;
+        let shown = shown(target, &parts);
+        if editor.needs_compaction() {
+            begin(beside, |storage| Ok(editor.compact_into(storage)?))?;
+            std::fs::rename(beside, place).map_err(io_error)?;
+        }
+        return Ok(Captured { committed, sampled, resident, shown });
+    }
+    let survey = Survey::take(target, None)?;
+    let resident = resident(&survey.parts);
+    let (shown, committed, sampled) = begin(beside, |storage| {
+        let memory = &mut Live(target.pid());
+        let (editor, committed, sampled) =
+            survey.fold(storage, memory, payload, clock::wall().0)?;
+        let mut storage = editor.into_storage();
+        storage.sync().map_err(io_error)?;
+        let parts = Brick::open(storage)?.parts()?;
+        Ok((shown(target, &parts.unwrap_or_else(|| Parts::new(PAGE_ORDER))), committed, sampled))
+    })?;
+    // What was read by number counts only if the number still means this process.
+    if !sampled.ended && !target.is_alive() {
+        drop(std::fs::remove_file(beside));
+        return Err(target.ended().into());
+    }
+    std::fs::rename(beside, place).map_err(io_error)?;
+    Ok(Captured { committed, sampled, resident, shown })
+}
+
+fn shown(target: &Target, parts: &Parts) -> Process {
+    let mut total = Total::default();
+    parts.iter().for_each(|(_, part)| total.add(part.length, part.top));
+    Process {
+        pid: target.pid(),
+        comm: target.comm().as_bytes().to_vec(),
+        length: parts.plots().end(),
+        top: total.top(),
+        ended_ns: 0,
+    }
+}
+
+/// Says in the brick at `place` that the process has ended, at `at_ns`. Gives what it looked like.
+///
+/// # Errors
+/// Where the brick cannot be read or written.
+pub fn mark_ended(
+    target: &Target,
+    place: &Path,
+    at_ns: i64,
+) -> Result<Option<Process>, CaptureError> {
+    let Some((mut editor, parts)) = existing(target, place)? else { return Ok(None) };
+    let storage = FileStorage::open_to_read(place).map_err(io_error)?;
+    let mut facts = Brick::open(storage)?.facts()?;
+    facts.insert("ended".to_owned(), FactValue::Flag(true));
+    let at = u64::try_from(at_ns).unwrap_or(0);
+    facts.insert("ended_ns".to_owned(), FactValue::Number(at));
+    editor.set_facts(&facts);
+    editor.commit(at_ns)?;
+    Ok(Some(shown(target, &parts)))
+}
+
+/// The brick at `place`, if it is about this life of this process and holds no bytes of it.
+fn existing(
+    target: &Target,
+    place: &Path,
+) -> Result<Option<(Editor<FileStorage>, Parts)>, CaptureError> {
+    let storage = match FileStorage::open(place) {
+        Ok(storage) => storage,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(io_error(e)),
+    };
+    // Whatever it is that cannot be opened: it is replaced.
+    let Ok(brick) = Brick::open(storage) else { return Ok(None) };
+    let meta = brick.meta();
+    let same = meta.kind == Kind::Process
+        && meta.payload == Payload::Reference
+        && meta.pid == Some(target.pid())
+        && meta.identity.ino == target.started();
+    let parts = brick.parts().ok().flatten().filter(|_| same);
+    let Some(parts) = parts else { return Ok(None) };
+    Ok(Some((Editor::open(brick.into_storage())?, parts)))
+}
+
+/// Makes the file at `beside`; nothing stays there if `write` fails.
+fn begin<T>(
+    beside: &Path,
+    write: impl FnOnce(FileStorage) -> Result<T, CaptureError>,
+) -> Result<T, CaptureError> {
+    drop(std::fs::remove_file(beside));
+    let storage = FileStorage::create(beside).map_err(io_error)?;
+    let written = write(storage);
+    if written.is_err() {
+        drop(std::fs::remove_file(beside));
+    }
+    written
+}
+
+fn resident(parts: &Parts) -> u64 {
+    parts.iter().filter_map(|(_, part)| part.numbers.get(&Attribute::RESIDENT)).sum()
+}
+
+fn io_error(error: io::Error) -> CaptureError {
+    CaptureError::Brick(foundry_brick::Error::Io(error))
+}

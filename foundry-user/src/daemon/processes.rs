@@ -1,0 +1,263 @@
+//! The thread that keeps the bricks of watched processes.
+//!
+//! Programs that start and end, and files that are mapped, are events; of every other change of another
+//! process's memory the kernel tells nobody. So the layouts are asked for many times a second and compared,
+//! and only a process whose layout changed is captured then; contents are read again, page by page, at
+//! a slower pace. A sync has a round of its own.
+//!
+//! Knows: processes, where their bricks lie. Must never know: the pipeline.
+//! Keeps: at most a twentieth of one core for contents, and a fourth for layouts that change all the time;
+//! a process that ended leaves its last brick, which says so.
+
+use super::FatalError;
+use super::readers::spawn;
+use crate::capture::{capture, mark_ended};
+use crate::clock;
+use crate::directory::Process;
+use crate::event::Event;
+use crate::pipeline::input::Input;
+use crate::process::maps::Mapping;
+use crate::process::{CaptureError, ProcessError, Target, find};
+use crate::store::{Store, brick_path};
+use foundry_brick::Payload;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+
+/// Between two looks at the layouts at least.
+const LAYOUTS: Duration = Duration::from_millis(10);
+
+/// Between two looks into the pages of one process at least.
+const CONTENTS_NS: u64 = 1_000_000_000;
+
+/// Contents may take one part in so many of the time.
+const CONTENTS_SHARE: u64 = 20;
+
+/// Layouts may take one part in so many.
+const LAYOUTS_SHARE: u64 = 4;
+
+/// Looks for processes of a name follow one another at this distance, where no event says that one began.
+const SEARCH_NS: u64 = 1_000_000_000;
+
+/// What the loop and the thread share.
+#[derive(Default)]
+struct Shared {
+    waiters: Mutex<Vec<oneshot::Sender<()>>>,
+    /// A program began since the last search.
+    begun: AtomicBool,
+    /// Who is watched now.
+    known: Mutex<BTreeSet<u32>>,
+}
+
+/// The thread's other end.
+pub(super) struct Processes {
+    wake: SyncSender<()>,
+    shared: Arc<Shared>,
+    news: mpsc::Receiver<Process>,
+    by_name: bool,
+}
+
+impl Processes {
+    /// Starts the thread, if there is anything to watch.
+    pub(super) fn start(
+        names: &[String],
+        store: &Arc<Store>,
+        panics: &mpsc::Sender<FatalError>,
+    ) -> Result<Option<Self>, FatalError> {
+        if names.is_empty() {
+            return Ok(None);
+        }
+        let (wake, woken) = sync_channel(1);
+        let (tell, news) = mpsc::channel(64);
+        let shared = Arc::<Shared>::default();
+        let rounds = Rounds {
+            names: names.to_vec(),
+            store: Arc::clone(store),
+            shared: Arc::clone(&shared),
+            tell,
+            known: BTreeMap::new(),
+            over: BTreeSet::new(),
+            searched_ns: 0,
+        };
+        spawn("process watcher", panics, move || work(rounds, &woken))?;
+        let by_name = names.iter().any(|name| name.parse::<u32>().is_err());
+        Ok(Some(Self { wake, shared, news, by_name }))
+    }
+
+    /// Answers when a round that begins after this call is done.
+    pub(super) fn sync(&self) -> oneshot::Receiver<()> {
+        let (answer, done) = oneshot::channel();
+        lock(&self.shared.waiters).push(answer);
+        self.hurry();
+        done
+    }
+
+    /// Says what a source saw.
+    pub(super) fn hint(&self, event: &Event) {
+        let concerned = match event {
+            Event::Exec { actor, .. } => {
+                let ours = self.by_name || lock(&self.shared.known).contains(&actor.pid);
+                self.shared.begun.fetch_or(ours, Ordering::AcqRel);
+                ours
+            }
+            Event::Exit { actor, .. } | Event::Mmap { actor, .. } => {
+                lock(&self.shared.known).contains(&actor.pid)
+            }
+            _ => false,
+        };
+        if concerned {
+            self.hurry();
+        }
+    }
+
+    /// The next brick that was captured, as the world shows it.
+    pub(super) async fn news(&mut self) -> Option<Input> {
+        self.news.recv().await.map(Input::Process)
+    }
+
+    /// One that waits already.
+    pub(super) fn ready_news(&mut self) -> Option<Input> {
+        self.news.try_recv().ok().map(Input::Process)
+    }
+
+    fn hurry(&self) {
+        // One that is on its way to be woken will see everything by then; one that left needs nothing.
+        let _woken = self.wake.try_send(()).is_ok();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn work(mut rounds: Rounds, woken: &Receiver<()>) {
+    let mut pause = Duration::ZERO;
+    loop {
+        match woken.recv_timeout(pause) {
+            Ok(()) | Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+        // Who comes from now on wants a round that has not begun yet.
+        let answers = std::mem::take(&mut *lock(&rounds.shared.waiters));
+        let begun = clock::monotonic().0;
+        rounds.round(!answers.is_empty());
+        let took = clock::monotonic().0.saturating_sub(begun);
+        pause = LAYOUTS.max(Duration::from_nanos(took.saturating_mul(LAYOUTS_SHARE - 1)));
+        for answer in answers {
+            // A client that left needs no answer.
+            let _heard = answer.send(()).is_ok();
+        }
+    }
+}
+
+/// A process and what is known of it.
+struct Watched {
+    target: Target,
+    /// As it was before the last capture began.
+    layout: Vec<Mapping>,
+    /// Its contents are not looked at before.
+    due_ns: u64,
+}
+
+struct Rounds {
+    names: Vec<String>,
+    store: Arc<Store>,
+    shared: Arc<Shared>,
+    tell: mpsc::Sender<Process>,
+    known: BTreeMap<u32, Watched>,
+    /// Lives that have ended, or may not be looked at: number and start.
+    over: BTreeSet<(u32, u64)>,
+    searched_ns: u64,
+}
+
+impl Rounds {
+    /// Captures whoever's layout changed or whose time has come; everybody where `all`.
+    fn round(&mut self, all: bool) {
+        let now = clock::monotonic().0;
+        let begun = self.shared.begun.swap(false, Ordering::AcqRel);
+        if all || begun || self.searched_ns.saturating_add(SEARCH_NS) <= now {
+            self.searched_ns = now;
+            self.discover();
+        }
+        let pids: Vec<u32> = self.known.keys().copied().collect();
+        for pid in pids {
+            self.visit(pid, all);
+        }
+        *lock(&self.shared.known) = self.known.keys().copied().collect();
+    }
+
+    fn visit(&mut self, pid: u32, all: bool) {
+        let Some(watched) = self.known.get_mut(&pid) else { return };
+        let now = clock::monotonic().0;
+        let layout = watched.target.mappings();
+        let same = layout.as_ref().is_ok_and(|layout| *layout == watched.layout);
+        if !all && same && now < watched.due_ns {
+            return;
+        }
+        watched.layout = layout.unwrap_or_default();
+        // Another program may run in it by now, under another name.
+        if let Some(again) =
+            Target::open(pid).ok().filter(|t| !same && t.started() == watched.target.started())
+        {
+            watched.target = again;
+        }
+        let place = brick_path(self.store.dir(), format!("pid:{pid}").as_bytes());
+        let more = keep(&self.store, &watched.target, &place, &self.tell);
+        let took = clock::monotonic().0.saturating_sub(now);
+        watched.due_ns = now + took + CONTENTS_NS.max(took.saturating_mul(CONTENTS_SHARE - 1));
+        if !more && let Some(watched) = self.known.remove(&pid) {
+            self.over.insert((pid, watched.target.started()));
+        }
+    }
+
+    fn discover(&mut self) {
+        for name in &self.names {
+            let pids = name.parse().map_or_else(|_| find(Some(name)), |pid| vec![pid]);
+            for pid in pids.into_iter().filter(|pid| *pid != std::process::id()) {
+                if self.known.get(&pid).is_some_and(|watched| watched.target.is_alive()) {
+                    continue;
+                }
+                let Ok(target) = Target::open(pid) else { continue };
+                if !self.over.contains(&(pid, target.started())) && !self.known.contains_key(&pid) {
+                    self.known.insert(pid, Watched { target, layout: Vec::new(), due_ns: 0 });
+                }
+            }
+        }
+    }
+}
+
+/// Brings one brick up to date. Says whether there will be more of it.
+fn keep(store: &Store, target: &Target, place: &Path, tell: &mpsc::Sender<Process>) -> bool {
+    let parent = place.parent().map_or(Ok(()), std::fs::create_dir_all);
+    if store.failure().is_some() || parent.is_err() {
+        return true;
+    }
+    let mut shown = None;
+    let ended = match capture(target, place, &place.with_extension("tmp"), Payload::Reference) {
+        Ok(captured) => {
+            shown = Some(captured.shown);
+            captured.sampled.ended
+        }
+        Err(CaptureError::Process(ProcessError::Ended { .. } | ProcessError::Missing { .. })) => {
+            true
+        }
+        Err(CaptureError::Process(ProcessError::Denied { .. })) => return false,
+        // A brick that failed is replaced in the next round.
+        Err(_) => return true,
+    };
+    if ended {
+        let at_ns = clock::wall().0;
+        // Where even that fails, the brick is the last one all the same.
+        let last = mark_ended(target, place, at_ns).ok().flatten();
+        shown = shown.or(last).map(|shown| Process { ended_ns: at_ns, ..shown });
+    }
+    if let Some(shown) = shown {
+        // Nobody listens at the end.
+        drop(tell.blocking_send(shown));
+    }
+    !ended
+}

@@ -1,0 +1,407 @@
+//! Directories' own bricks: what changed below is marked up to the world, and folded in bursts.
+//!
+//! A directory's brick is made of what is known of its entries at one time, so it is always asked for as
+//! a whole; the store compares it with the brick and folds what differs. Marking is cheap and folding
+//! is not: a burst of changes waits for its end, or for whoever asked for a sync.
+//!
+//! Knows: entries, what each looks like. Must never know: how a brick is folded, I/O.
+//! Keeps: a change marks its directory and all above it; a mark is owed until a fold that began later
+//! is stored; a sync folds only when nothing that it waits for can change an entry any more.
+
+use super::Pipeline;
+use super::bricks::Orphan;
+use super::debts::{Debts, Seq};
+use super::effect::StoreOp;
+use super::input::{Committed, StoreAnswer, StoreFailure};
+use super::registry::{Body as NodeBody, Child, push_name};
+use crate::artifact::{ArtifactId, OsBytes, Stat};
+use crate::directory::{Body, Entry, Face, Process, Total, WORLD};
+use crate::event::MonotonicNs;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// From the first change to the fold that shows it.
+const WAIT_NS: u64 = 250_000_000;
+
+/// After a fold a directory rests, by its entries: at most a twentieth of the time goes into it.
+const REST_NS_PER_ENTRY: u64 = 40_000;
+
+/// And never rests longer.
+const MAX_REST_NS: u64 = 10_000_000_000;
+
+/// Folds under way at once: each holds a directory's entries in memory.
+const MOST: usize = 32;
+
+/// The part of a directory that its own brick is about.
+#[derive(Debug, Default)]
+pub(super) struct FoldState {
+    /// What its brick does not show yet was caused by this; owed.
+    dirty: Option<Seq>,
+    /// It and all above it were marked for this input, while so many folds had begun.
+    marked: Option<(Seq, u64)>,
+    running: bool,
+    not_before: MonotonicNs,
+    /// A brick of this run is there.
+    folded: bool,
+    fresh: bool,
+    /// `total` is that of the tree below as it is known.
+    counted: bool,
+    total: Total,
+    /// What `statx` said of the directory itself.
+    pub(super) stat: Option<Stat>,
+}
+
+/// All that waits to be folded.
+#[derive(Debug, Default)]
+pub(super) struct Directories {
+    dirty: BTreeSet<ArtifactId>,
+    /// Their own times may have changed: looked at before whoever holds them is folded.
+    aged: BTreeSet<ArtifactId>,
+    pub(super) debts: Debts,
+    running: BTreeMap<u64, (Option<ArtifactId>, Seq)>,
+    begun: u64,
+    world: World,
+}
+
+/// The brick above all roots and processes.
+#[derive(Debug, Default)]
+struct World {
+    dirty: Option<Seq>,
+    running: bool,
+    not_before: MonotonicNs,
+    folded: bool,
+    processes: BTreeMap<u32, Process>,
+}
+
+impl Directories {
+    /// Whether nothing is under way.
+    pub(super) fn is_idle(&self) -> bool {
+        self.running.is_empty()
+    }
+}
+
+impl Pipeline {
+    /// What is in this directory, or what is said of it, is not what it was.
+    pub(super) fn touched(&mut self, dir: ArtifactId, seq: Seq) {
+        if self.settings.depth == 0 {
+            return;
+        }
+        let (now, begun) = (self.now.0, self.directories.begun);
+        let mut at = dir;
+        for _ in 0..super::registry::MAX_DEPTH {
+            let place = self.registry.node(at).and_then(|n| n.places.first()).map(|p| p.dir);
+            let Some(state) = self.registry.dir_mut(at) else { return };
+            let is_root = state.root.is_some();
+            let fold = &mut state.fold;
+            if !fold.counted && fold.marked.is_some_and(|(s, b)| s <= seq && b == begun) {
+                return;
+            }
+            fold.counted = false;
+            fold.marked = Some((seq, begun));
+            if fold.dirty.is_none() {
+                fold.not_before.0 = fold.not_before.0.max(now.saturating_add(WAIT_NS));
+            }
+            owe(&mut self.directories.debts, &mut fold.dirty, seq);
+            self.directories.dirty.insert(at);
+            if is_root {
+                self.touched_world(seq);
+                return;
+            }
+            let Some(above) = place else { return };
+            at = above;
+        }
+    }
+
+    fn touched_world(&mut self, seq: Seq) {
+        let now = self.now.0;
+        let Directories { world, debts, .. } = &mut self.directories;
+        if world.dirty.is_none() {
+            world.not_before.0 = world.not_before.0.max(now.saturating_add(WAIT_NS));
+        }
+        owe(debts, &mut world.dirty, seq);
+    }
+
+    /// What is said of this file, or what it looks like, is not what it was.
+    pub(super) fn touched_file(&mut self, id: ArtifactId, seq: Seq) {
+        let places = self.registry.node(id).map(|n| n.places.clone()).unwrap_or_default();
+        for place in places {
+            self.touched(place.dir, seq);
+        }
+    }
+
+    /// Names came or went: the directory's own times moved.
+    pub(super) fn aged(&mut self, id: ArtifactId, seq: Seq) {
+        if self.settings.depth != 0 && self.registry.dir(id).is_some() {
+            self.directories.aged.insert(id);
+            self.touched(id, seq);
+        }
+    }
+
+    /// What `statx` says of a directory now.
+    pub(super) fn own_stat(&mut self, id: ArtifactId, stat: &Stat, seq: Seq) {
+        let Some(dir) = self.registry.dir_mut(id) else { return };
+        let old = dir.fold.stat.replace(*stat);
+        let said = |s: &Stat| (s.mode, s.uid, s.gid, s.mtime_ns, s.identity);
+        if old.as_ref().map(said) != Some(said(stat)) {
+            self.touched(id, seq);
+        }
+    }
+
+    /// A file's brick was committed: this is what it looks like from now on.
+    pub(super) fn own_face(&mut self, id: ArtifactId, face: Option<Face>, seq: Seq) {
+        let Some(file) = self.registry.file_mut(id) else { return };
+        if face.is_some() && file.face.as_ref() != face.as_ref() {
+            file.face = face;
+            self.touched_file(id, seq);
+        }
+    }
+
+    /// Somebody keeps a brick of a process beside the pipeline; the world shows it.
+    pub(super) fn on_process(&mut self, process: Process) {
+        if self.settings.depth == 0 {
+            return;
+        }
+        let seq = self.seq;
+        let before = self.directories.world.processes.insert(process.pid, process.clone());
+        if before != Some(process) {
+            self.touched_world(seq);
+        }
+    }
+
+    /// Folds what has waited long enough.
+    pub(super) fn fold_due(&mut self) {
+        if self.stats.first_fold.complete && !self.sync.stopping {
+            let now = self.now;
+            let due = |not_before: MonotonicNs| not_before <= now;
+            self.look_at_aged(due);
+            self.fold_directories(due);
+        }
+    }
+
+    /// Folds everything that is dirty, for those who wait. Says whether something had to be looked at
+    /// first.
+    pub(super) fn fold_all(&mut self) -> bool {
+        let looked = !self.sync.stopping && self.look_at_aged(|_| true);
+        if !looked {
+            self.fold_directories(|_| true);
+        }
+        looked
+    }
+
+    /// Has the directories looked at whose own times moved, for those that show them.
+    fn look_at_aged(&mut self, due: impl Fn(MonotonicNs) -> bool) -> bool {
+        let registry = &self.registry;
+        let ready = |id: &ArtifactId| registry.dir(*id).is_none_or(|d| due(d.fold.not_before));
+        let ready: Vec<ArtifactId> = self.directories.aged.iter().copied().filter(ready).collect();
+        let mut looked = false;
+        for id in ready {
+            self.directories.aged.remove(&id);
+            let Some(dir) = self.registry.dir(id) else { continue };
+            let seq = dir.fold.dirty.unwrap_or(self.seq);
+            let shown = self.registry.level(id).is_some_and(|l| l <= self.settings.depth);
+            let place = self.registry.node(id).and_then(|n| n.places.first()).cloned();
+            if let Some(place) = place.filter(|_| shown) {
+                self.want_look(place.dir, &place.name, seq, None);
+                looked = true;
+            }
+        }
+        looked
+    }
+
+    fn fold_directories(&mut self, due: impl Fn(MonotonicNs) -> bool) {
+        let free = MOST.saturating_sub(self.directories.running.len());
+        let ready = |id: &ArtifactId| {
+            self.registry.dir(*id).is_none_or(|d| !d.fold.running && due(d.fold.not_before))
+        };
+        let ready: Vec<ArtifactId> =
+            self.directories.dirty.iter().copied().filter(ready).take(free).collect();
+        for id in ready {
+            self.fold_directory(id);
+        }
+        let world = &self.directories.world;
+        if !world.running && world.dirty.is_some() && due(world.not_before) {
+            self.fold_world();
+        }
+    }
+
+    fn fold_directory(&mut self, id: ArtifactId) {
+        self.directories.dirty.remove(&id);
+        let Some(dir) = self.registry.dir_mut(id) else { return };
+        let Some(seq) = dir.fold.dirty.take() else { return };
+        dir.fold.marked = None;
+        let level = self.registry.level(id).filter(|level| *level < self.settings.depth);
+        let Some(path) = self.registry.dir_path(id).filter(|_| level.is_some()) else {
+            // Too deep, or nowhere at all: a brick that it had is for the directory that has its place.
+            if let Some(path) = self.registry.dir_path(id) {
+                self.bricks.leave(&path, id, Orphan { seq, since: self.now });
+            }
+            self.directories.debts.pay(seq);
+            return;
+        };
+        self.count(id);
+        let entries = self.entries(id, &path);
+        self.evict(&path, id, seq);
+        self.bricks.take_directory(&path, id);
+        let ticket = self.next_ticket();
+        let now = self.now.0;
+        let Some(dir) = self.registry.dir_mut(id) else { return };
+        let fold = &mut dir.fold;
+        fold.not_before = rest(now, entries.len());
+        fold.running = true;
+        let fresh = std::mem::take(&mut fold.fresh) || (self.settings.fresh && !fold.folded);
+        fold.folded = true;
+        let stat = fold.stat;
+        self.directories.begun += 1;
+        self.directories.running.insert(ticket, (Some(id), seq));
+        let at = self.wall;
+        self.store(id, &path, ticket, StoreOp::Directory { stat, fresh, entries, at });
+    }
+
+    fn fold_world(&mut self) {
+        let Some(seq) = self.directories.world.dirty.take() else { return };
+        let mut entries = vec![];
+        for id in self.roots.clone() {
+            self.count(id);
+            let Some(dir) = self.registry.dir(id) else { continue };
+            let name = dir.root.clone().unwrap_or_default();
+            let body = Body::Directory(dir.fold.total, dir.children.len() as u64);
+            entries.push(Entry { name, stat: None, body });
+        }
+        let world = &mut self.directories.world;
+        for process in world.processes.values().cloned() {
+            let name = format!("pid:{}", process.pid).into_bytes();
+            entries.push(Entry { name, stat: None, body: Body::Process(process) });
+        }
+        let fresh = self.settings.fresh && !std::mem::replace(&mut world.folded, true);
+        world.running = true;
+        world.not_before = rest(self.now.0, entries.len());
+        let ticket = self.next_ticket();
+        self.directories.begun += 1;
+        self.directories.running.insert(ticket, (None, seq));
+        let op = StoreOp::Directory { stat: None, fresh, entries, at: self.wall };
+        self.store(ArtifactId(0), WORLD, ticket, op);
+    }
+
+    /// The answer to a fold of a directory, if it is one.
+    pub(super) fn on_folded(&mut self, answer: &StoreAnswer) -> bool {
+        let Some(&(id, seq)) = self.directories.running.get(&answer.ticket) else { return false };
+        if let Err(StoreFailure::Io(_)) = answer.outcome {
+            // The store has stopped, and the daemon will: the debt stays.
+            return true;
+        }
+        self.directories.running.remove(&answer.ticket);
+        let corrupt = answer.outcome.is_err();
+        if let Ok(Committed { new: true, .. }) = answer.outcome {
+            self.stats.directory_commits += 1;
+        }
+        match id {
+            None => {
+                self.directories.world.running = false;
+                if corrupt {
+                    self.directories.world.folded = false;
+                    self.touched_world(seq);
+                }
+            }
+            Some(id) => {
+                if let Some(dir) = self.registry.dir_mut(id) {
+                    dir.fold.running = false;
+                    dir.fold.fresh |= corrupt;
+                }
+                if corrupt {
+                    self.touched(id, seq);
+                }
+            }
+        }
+        self.directories.debts.pay(seq);
+        true
+    }
+
+    /// A directory is gone: nobody waits for its brick.
+    pub(super) fn forget_fold(&mut self, id: ArtifactId, fold: &FoldState) {
+        self.directories.dirty.remove(&id);
+        self.directories.aged.remove(&id);
+        if let Some(seq) = fold.dirty {
+            self.directories.debts.pay(seq);
+        }
+    }
+
+    /// Brings the totals of a directory and of those below it up to date.
+    fn count(&mut self, id: ArtifactId) {
+        let mut todo = vec![(id, false)];
+        while let Some((id, below_done)) = todo.pop() {
+            let Some(dir) = self.registry.dir_mut(id) else { continue };
+            if !below_done {
+                // Said before it is so: a cycle ends here.
+                if !std::mem::replace(&mut dir.fold.counted, true) {
+                    let below = dir.children.values();
+                    let below: Vec<ArtifactId> = below.filter_map(|child| child.node()).collect();
+                    todo.push((id, true));
+                    let dirs = below.into_iter().filter(|c| self.registry.dir(*c).is_some());
+                    todo.extend(dirs.map(|c| (c, false)));
+                }
+                continue;
+            }
+            let path = self.registry.dir_path(id).unwrap_or_default();
+            let mut total = Total::default();
+            self.entries(id, &path).iter().for_each(|entry| entry.add_to(&mut total));
+            if let Some(dir) = self.registry.dir_mut(id) {
+                dir.fold.total = total;
+            }
+        }
+    }
+
+    /// The entries of a directory as they are known; those below it are counted.
+    fn entries(&self, id: ArtifactId, path: &[u8]) -> Vec<Entry> {
+        let Some(dir) = self.registry.dir(id) else { return vec![] };
+        let entry = |(name, child): (&OsBytes, &Child)| {
+            let (stat, body) = match child {
+                Child::Other(kind, _) => (dir.others.get(name).copied(), Body::Other(*kind)),
+                Child::Node(child) => match &self.registry.node(*child)?.body {
+                    NodeBody::File(file) => {
+                        (Some(file.stat), Body::File(self.face(*child, path, name)))
+                    }
+                    NodeBody::Directory(below) => {
+                        let here = self.registry.is_at(*child, id, name);
+                        let total = if here { below.fold.total } else { Total::default() };
+                        let entries = if here { below.children.len() as u64 } else { 0 };
+                        (below.fold.stat, Body::Directory(total, entries))
+                    }
+                },
+            };
+            Some(Entry { name: name.clone(), stat, body })
+        };
+        dir.children.iter().filter_map(entry).collect()
+    }
+
+    /// What a file looks like: by its last commit, or by the brick that the store had and that is true.
+    fn face(&self, id: ArtifactId, dir: &[u8], name: &[u8]) -> Option<Face> {
+        let file = self.registry.file(id)?;
+        if file.unreadable {
+            return None;
+        }
+        if file.face.is_some() {
+            return file.face.clone();
+        }
+        let mut path = dir.to_vec();
+        push_name(&mut path, name);
+        self.bricks.get(&path).filter(|b| b.owner == Some(id)).and_then(|b| b.face.clone())
+    }
+}
+
+fn owe(debts: &mut Debts, dirty: &mut Option<Seq>, seq: Seq) {
+    *dirty = Some(match *dirty {
+        None => {
+            debts.owe(seq);
+            seq
+        }
+        Some(since) if seq < since => {
+            debts.owe(seq);
+            debts.merge(since, seq)
+        }
+        Some(since) => since,
+    });
+}
+
+fn rest(now: u64, entries: usize) -> MonotonicNs {
+    let rest = REST_NS_PER_ENTRY.saturating_mul(entries as u64).clamp(WAIT_NS, MAX_REST_NS);
+    MonotonicNs(now.saturating_add(rest))
+}
