@@ -323,8 +323,12 @@ impl Pipeline {
         let first = std::mem::take(&mut file.first);
         let Flight { seq, paths, work, at, start, stands, .. } = *flight;
         let Some(start) = start else {
-            let stat = file.stat;
+            let (stat, unseen) = (file.stat, file.face.is_none());
             self.first_done(first, &stat, true);
+            // Its directory may have been folded before the brick was known to be this file's.
+            if unseen {
+                self.touched_file(id, seq);
+            }
             self.debts.pay(seq);
             self.enqueue(id);
             return;
