@@ -450,7 +450,7 @@ impl Pipeline {
         match outcome {
             Ok(committed) => {
                 if let Some(storing) = &storing {
-                    self.on_committed(storing, path, committed);
+                    self.on_committed(storing, ticket, path, committed);
                 }
             }
             Err(StoreFailure::Corrupt | StoreFailure::Stale) => {
@@ -474,9 +474,15 @@ impl Pipeline {
         }
     }
 
-    fn on_committed(&mut self, storing: &Storing, path: OsBytes, committed: Committed) {
+    fn on_committed(
+        &mut self,
+        storing: &Storing,
+        ticket: u64,
+        path: OsBytes,
+        committed: Committed,
+    ) {
         let Committed { generation, size, changed_tiles, new, face } = committed;
-        self.own_face(storing.artifact, face, storing.seq);
+        self.own_face(storing.artifact, ticket, face, storing.seq);
         if !new {
             self.stats.unchanged += 1;
             self.stats.first_fold.files_unchanged += u64::from(storing.first);

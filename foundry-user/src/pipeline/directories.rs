@@ -146,10 +146,15 @@ impl Pipeline {
         }
     }
 
-    /// A file's brick was committed: this is what it looks like from now on.
-    pub(super) fn own_face(&mut self, id: ArtifactId, face: Option<Face>, seq: Seq) {
+    /// A file's brick was committed: this is what it looks like from now on. Answers for its several
+    /// places may come in any order; the last one asked for counts.
+    pub(super) fn own_face(&mut self, id: ArtifactId, ticket: u64, face: Option<Face>, seq: Seq) {
         let Some(file) = self.registry.file_mut(id) else { return };
-        if face.is_some() && file.face.as_ref() != face.as_ref() {
+        if face.is_none() || ticket < file.face_ticket {
+            return;
+        }
+        file.face_ticket = ticket;
+        if file.face.as_ref() != face.as_ref() {
             file.face = face;
             self.touched_file(id, seq);
         }

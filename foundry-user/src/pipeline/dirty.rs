@@ -219,6 +219,8 @@ pub(super) struct FileState {
     pub(super) unreadable: bool,
     /// What it looks like, by the last commit of this run.
     pub(super) face: Option<Face>,
+    /// The ticket of that commit.
+    pub(super) face_ticket: u64,
     /// Attempts that found another inode at the path, since the last that did not.
     pub(super) misses: u8,
     /// Not before then: a file that is written all the time must not be folded all the time.
@@ -242,6 +244,7 @@ impl FileState {
             first: false,
             unreadable: false,
             face: None,
+            face_ticket: 0,
             misses: 0,
             not_before: MonotonicNs(0),
             stands: Stands::Unknown,
