@@ -35,7 +35,9 @@ pub(super) fn gather(store: &Path, path: &[u8], settings: &Settings) -> Option<G
 pub(super) fn gather_file(file: &Path, settings: &Settings) -> Option<Gathered> {
     let brick = Brick::open(FileStorage::open_to_read(file).ok()?).ok()?;
     let meta = brick.meta();
-    if meta.size == 0 || !(settings.private || is_public(meta)) {
+    // What a directory is follows from what is in it: nobody is asked.
+    let asked = meta.kind != Kind::Directory && meta.size != 0;
+    if !asked || !(settings.private || is_public(meta)) {
         return None;
     }
     let content = brick.blake3()?;
@@ -56,7 +58,7 @@ fn redacted(text: &str) -> String {
     crate::redact::text(text).into_owned()
 }
 
-/// Whether it is a file that every user of this machine may read where it lies.
+/// Whether every user of this machine may read it where it lies. Memory of processes is nobody's.
 fn is_public(meta: &Meta) -> bool {
     const OTHERS_READ: u32 = 0o004;
     const OTHERS_ENTER: u32 = 0o001;
@@ -64,5 +66,5 @@ fn is_public(meta: &Meta) -> bool {
     // A directory that is gone keeps nobody out: its files go with it.
     let closed = |dir: &Path| std::fs::metadata(dir).is_ok_and(|m| m.mode() & OTHERS_ENTER == 0);
     let closed_above = path.ancestors().skip(1).any(closed);
-    meta.kind == Kind::File && meta.mode & OTHERS_READ != 0 && !closed_above
+    meta.kind != Kind::Process && meta.mode & OTHERS_READ != 0 && !closed_above
 }
