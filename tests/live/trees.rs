@@ -28,7 +28,8 @@ pub(super) fn a_build(backend: &str) {
     let scratch = Scratch::new();
     let krate = scratch.tree().join("small");
     fs::create_dir_all(krate.join("src")).unwrap();
-    let manifest = "[package]\nname = \"small\"\nversion = \"0.1.0\"\nedition = \"2021\"\n";
+    let manifest =
+        "[package]\nname = \"small\"\nversion = \"0.1.0\"\nedition = \"2021\"\n\n[workspace]\n";
     fs::write(krate.join("Cargo.toml"), manifest).unwrap();
     fs::write(krate.join("src/main.rs"), "fn main() { println!(\"small\"); }\n").unwrap();
     let Some(daemon) = start(&scratch, backend, &[]) else { return };
