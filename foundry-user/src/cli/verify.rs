@@ -25,6 +25,9 @@ use std::path::{Path, PathBuf};
 /// How often an artifact that changes meanwhile is looked at.
 const ATTEMPTS: u32 = 4;
 
+/// Differences of one artifact that a person is shown; `--json` has them all.
+const SHOWN: usize = 16;
+
 /// Runs the command.
 pub(super) fn run(args: &Verify, store: &Store) -> Result<Exit, CommandError> {
     let found = match &args.brick {
@@ -35,9 +38,7 @@ pub(super) fn run(args: &Verify, store: &Store) -> Result<Exit, CommandError> {
         print(&wire::document(&found)?)?;
     } else {
         let mut out = String::new();
-        for difference in &found.differences {
-            out.push_str(&line(difference));
-        }
+        out.push_str(&lines(&found.differences));
         out.push_str(&summary(&found));
         print(&out)?;
     }
@@ -203,6 +204,19 @@ fn name(meta: &Meta) -> String {
         Some(pid) => format!("pid:{pid}"),
         None => String::from_utf8_lossy(&meta.path).into_owned(),
     }
+}
+
+/// One line for each difference, but of one artifact only so many.
+fn lines(differences: &[Difference]) -> String {
+    let mut out = String::new();
+    for same in differences.chunk_by(|a, b| a.artifact == b.artifact) {
+        same.iter().take(SHOWN).for_each(|difference| out.push_str(&line(difference)));
+        if let (Some(first), true) = (same.first(), SHOWN < same.len()) {
+            let more = same.len() - SHOWN;
+            out.push_str(&format!("{}: and {more} more\n", text::clean(&first.artifact)));
+        }
+    }
+    out
 }
 
 fn line(difference: &Difference) -> String {
