@@ -88,6 +88,8 @@ struct State {
     ebpf: aya::Ebpf,
     interest: aya::maps::HashMap<MapData, [u64; 2], u32>,
     slots: slots::Slots,
+    /// Slots whose bits may be of an older geometry.
+    growing: std::collections::BTreeSet<u32>,
     /// Events that tracking itself caused.
     pending: Vec<Event>,
     /// Inodes for which there was no slot.
@@ -185,6 +187,7 @@ impl EbpfSource {
             ebpf,
             interest,
             slots,
+            growing: std::collections::BTreeSet::new(),
             pending: Vec::new(),
             refused: 0,
             modules,

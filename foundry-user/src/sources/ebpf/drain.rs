@@ -210,7 +210,7 @@ impl Drain {
         if held.directory {
             return;
         }
-        let whole = shared.take_flags(slot) & state::WHOLE != 0;
+        let whole = shared.take_flags(slot) & state::WHOLE != 0 || state.growing.contains(&slot);
         for (nth, bell) in bells.iter().enumerate() {
             // From this doorbell to the next one, only this process wrote.
             let until = bells.get(nth + 1).map_or(u64::MAX, |next| next.before);
@@ -249,6 +249,7 @@ impl Drain {
             let taken = extents::extents(held.geometry, summary, |word| {
                 shared.take_word(held.geometry, word)
             });
+            let whole = whole || state.growing.contains(&slot);
             let extents = if whole { Some(Extents::Whole) } else { taken };
             if let Some(extents) = extents {
                 dirty(&held.owners, &extents, &None, at, out);

@@ -146,10 +146,20 @@ impl Slots {
         self.quarantine.len()
     }
 
-    /// A grace period has passed since the keys of everything in quarantine were removed. `clear`
-    /// is told every slot that is free now, and the words it had.
-    pub(super) fn grace(&mut self, mut clear: impl FnMut(u32, Geometry)) {
-        for slot in std::mem::take(&mut self.quarantine) {
+    /// Everything in quarantine: whoever takes it waits for a grace period, and then frees it.
+    pub(super) fn take_quarantine(&mut self) -> Vec<u32> {
+        std::mem::take(&mut self.quarantine)
+    }
+
+    /// There was no grace period after all.
+    pub(super) fn quarantine_again(&mut self, mut slots: Vec<u32>) {
+        self.quarantine.append(&mut slots);
+    }
+
+    /// A grace period has passed since the keys of `slots` were removed. `clear` is told every slot
+    /// that is free now, and the words it had.
+    pub(super) fn free(&mut self, slots: Vec<u32>, mut clear: impl FnMut(u32, Geometry)) {
+        for slot in slots {
             if let Some(held) = self.slots.get_mut(index(slot)) {
                 let geometry = std::mem::replace(&mut held.geometry, Geometry::INLINE);
                 clear(slot, geometry);

@@ -15,8 +15,8 @@ use aya::programs::{RawTracePointRunOptions, TestRun};
 use foundry_common::abi::{Geometry, reply};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::{Arc, MutexGuard};
 
 /// Slots that wait for a grace period before one is waited for anyway.
 const MOST_QUARANTINED: usize = 4096;
@@ -62,10 +62,12 @@ impl Tracker for EbpfTracker {
         if let Some(slot) = state.slots.of(artifact)
             && state.slots.get(slot).is_some_and(|held| held.key != described.key)
         {
-            self.shared.release(&mut state, artifact);
+            state = self.shared.release(state, artifact);
         }
         let directory = kind == FileKind::Directory;
-        let slot = match self.shared.claim(&mut state, described.key, artifact, directory) {
+        let claimed;
+        (state, claimed) = self.shared.claim(state, described.key, artifact, directory);
+        let slot = match claimed {
             Claimed::Old(slot) => slot,
             Claimed::New(slot) => {
                 self.shared.prepare(&state, slot, size);
@@ -83,7 +85,7 @@ impl Tracker for EbpfTracker {
             }
         };
         if !directory {
-            self.shared.grow(&mut state, slot, size);
+            state = self.shared.grow(state, slot, size);
         }
         if described.mapped {
             let (actor, at) = (Actor::default(), clock::monotonic());
@@ -97,8 +99,7 @@ impl Tracker for EbpfTracker {
     }
 
     fn untrack(&self, artifact: ArtifactId) {
-        let mut state = self.shared.state();
-        self.shared.release(&mut state, artifact);
+        drop(self.shared.release(self.shared.state(), artifact));
     }
 
     fn sees_mapped_stores(&self, fd: BorrowedFd<'_>) -> bool {
@@ -122,37 +123,56 @@ impl Shared {
         Ok(Described { key, mapped: word(reply::MAPPED) > 0 })
     }
 
-    fn claim(&self, state: &mut State, key: Key, artifact: ArtifactId, directory: bool) -> Claimed {
+    fn claim<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        key: Key,
+        artifact: ArtifactId,
+        directory: bool,
+    ) -> (MutexGuard<'a, State>, Claimed) {
         match state.slots.claim(key, artifact, directory) {
             Claimed::Quarantined => {
-                self.grace(state);
-                state.slots.claim(key, artifact, directory)
+                let mut state = self.grace(state);
+                let claimed = state.slots.claim(key, artifact, directory);
+                (state, claimed)
             }
-            other => other,
+            other => (state, other),
         }
     }
 
-    /// Waits until no probe can still be using what was released, then frees it.
-    fn grace(&self, state: &mut State) {
-        if grace_period().is_err() {
-            return;
+    /// Waits until no probe can still be using what was released, then frees it. Nobody else waits
+    /// meanwhile: what is taken out of quarantine is nobody's until it is freed.
+    fn grace<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        let slots = state.slots.take_quarantine();
+        drop(state);
+        let passed = grace_period().is_ok();
+        let mut state = self.state();
+        if !passed {
+            state.slots.quarantine_again(slots);
+            return state;
         }
-        state.slots.grace(|slot, geometry| {
+        state.slots.free(slots, |slot, geometry| {
             self.take_summary(slot);
             for nth in 0..geometry.words {
                 self.take_word(geometry, nth);
             }
         });
+        state
     }
 
-    fn release(&self, state: &mut State, artifact: ArtifactId) {
+    fn release<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        artifact: ArtifactId,
+    ) -> MutexGuard<'a, State> {
         if let Released::Key(key) = state.slots.release(artifact) {
             // It is not there only if inserting it failed.
             drop(state.interest.remove(&key));
             if state.slots.quarantined() >= MOST_QUARANTINED {
-                self.grace(state);
+                return self.grace(state);
             }
         }
+        state
     }
 
     fn prepare(&self, state: &State, slot: u32, size: u64) {
@@ -167,13 +187,50 @@ impl Shared {
     }
 
     /// Gives a file that outgrew its bits finer ones. What was dirty in the old ones becomes an event.
-    fn grow(&self, state: &mut State, slot: u32, size: u64) {
-        let Some(old) = state.slots.get(slot).map(|held| held.geometry) else { return };
-        let Some(new) = state.slots.grow(slot, size) else { return };
-        let Some(word) = self.files.word(index(slot) * STATE_WORDS + 1) else { return };
+    /// Until no probe sets bits of the old geometry any more, a drain takes what is dirty for the whole
+    /// file: nobody waits meanwhile.
+    fn grow<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        slot: u32,
+        size: u64,
+    ) -> MutexGuard<'a, State> {
+        let Some(held) = state.slots.get(slot) else { return state };
+        let (old, generation) = (held.geometry, held.generation);
+        // One step at a time; until then the bits it has are coarse for what is new, and right.
+        if state.growing.contains(&slot) {
+            return state;
+        }
+        let Some(new) = state.slots.grow(slot, size) else { return state };
+        let Some(word) = self.files.word(index(slot) * STATE_WORDS + 1) else { return state };
         word.store(new.pack(), SeqCst);
-        // After this no probe sets bits of the old geometry any more.
+        state.growing.insert(slot);
+        drop(state);
         let certain = grace_period().is_ok();
+        let mut state = self.state();
+        state.growing.remove(&slot);
+        self.grown(&mut state, (slot, generation), (old, new), certain);
+        state
+    }
+
+    /// The old geometry is out of use, if that is `certain`.
+    fn grown(
+        &self,
+        state: &mut State,
+        (slot, generation): (u32, u32),
+        (old, new): (Geometry, Geometry),
+        certain: bool,
+    ) {
+        if state.slots.get(slot).is_none_or(|held| held.generation != generation) {
+            // It was released meanwhile, and is cleared with its new words.
+            if certain {
+                for nth in 0..old.words {
+                    self.take_word(old, nth);
+                }
+                state.slots.free_words(old);
+            }
+            return;
+        }
         let summary = self.take_summary(slot);
         let dirty_old = if summary == 0 || !certain {
             None

@@ -15,7 +15,8 @@ fn a_slot_is_not_reused_before_a_grace_period() {
     assert!(slots.get(0).is_none());
     assert_eq!(slots.claim([2, 2], B, false), Claimed::Quarantined);
     let mut cleared = Vec::new();
-    slots.grace(|slot, _| cleared.push(slot));
+    let quarantined = slots.take_quarantine();
+    slots.free(quarantined, |slot, _| cleared.push(slot));
     assert_eq!(cleared, [0]);
     assert_eq!(slots.claim([2, 2], B, false), Claimed::New(0));
     assert_eq!(slots.get(0).unwrap().generation, 2);
