@@ -442,6 +442,8 @@ pub mod setting {
     pub const COMPLETE_HAS_ENTRY: usize = 4;
     /// Not 0: `vfs_mkdir` returns the dentry that it made.
     pub const MKDIR_RETURNS_DENTRY: usize = 5;
+    /// Not 0: `vfs_create` is passed no directory, only the dentry.
+    pub const CREATE_TAKES_DENTRY: usize = 6;
     /// Number of settings.
     pub const COUNT: usize = 8;
 }

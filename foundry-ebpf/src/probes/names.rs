@@ -8,7 +8,9 @@ use crate::foundry_common::abi::{field, setting as set};
 use crate::kernel::{self, Pointer};
 use crate::maps::{RENAMES, Renaming};
 use crate::{dirty, emit, interest};
+use aya_ebpf::EbpfContext;
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
+use aya_ebpf::helpers::generated::bpf_get_func_ret;
 use aya_ebpf::macros::{fentry, fexit};
 use aya_ebpf::programs::{FEntryContext, FExitContext};
 
@@ -36,7 +38,8 @@ fn report_at(dir: u64, dentry: u64) -> i32 {
     0
 }
 
-/// `struct file *do_filp_open(int dfd, struct filename *, const struct open_flags *)`
+/// `struct file *do_filp_open(int dfd, struct filename *, const struct open_flags *)`; newer
+/// kernels call it `do_file_open`.
 #[fexit]
 pub fn fx_open(ctx: FExitContext) -> i32 {
     // Where it is an error, it is no address, and reading there fails.
@@ -52,9 +55,14 @@ fn created(file: Pointer) -> Option<()> {
     report_here(file.follow(field::FILE_DENTRY)?)
 }
 
-/// `int vfs_create(idmap, struct inode *dir, struct dentry *, umode_t, bool)`
+/// `int vfs_create(idmap, struct inode *dir, struct dentry *, umode_t, bool)`; of late
+/// `(idmap, struct dentry *, umode_t, struct delegated_inode *)`.
 #[fexit]
 pub fn fx_create(ctx: FExitContext) -> i32 {
+    if setting(set::CREATE_TAKES_DENTRY) != 0 {
+        let _ = Pointer::new(ctx.arg(1)).and_then(report_here);
+        return 0;
+    }
     report_at(ctx.arg(1), ctx.arg(2))
 }
 
@@ -65,14 +73,16 @@ pub fn fx_mknod(ctx: FExitContext) -> i32 {
 }
 
 /// `vfs_mkdir(idmap, struct inode *dir, struct dentry *, umode_t)`: an integer, since 6.15 the dentry,
-/// which may be another one than was passed.
+/// which may be another one than was passed. Kernels differ in the number of parameters, which it
+/// follows, so the kernel is asked where it is.
 #[fexit]
 pub fn fx_mkdir(ctx: FExitContext) -> i32 {
+    let mut made: u64 = ctx.arg(2);
     if setting(set::MKDIR_RETURNS_DENTRY) != 0 {
-        report_at(ctx.arg(1), ctx.arg(4))
-    } else {
-        report_at(ctx.arg(1), ctx.arg(2))
+        // SAFETY: the context is that of a program for the return of a function, and the result is ours.
+        unsafe { bpf_get_func_ret(ctx.as_ptr(), &raw mut made) };
     }
+    report_at(ctx.arg(1), made)
 }
 
 /// `int vfs_symlink(idmap, struct inode *dir, struct dentry *, const char *)`

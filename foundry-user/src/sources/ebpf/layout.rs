@@ -153,6 +153,8 @@ fn settings(btf: &Btf<'_>) -> [u32; setting::COUNT] {
     let whole_entry = btf.tracepoint_parameters("io_uring_complete") == Some(4);
     settings[setting::COMPLETE_HAS_ENTRY] = u32::from(whole_entry);
     settings[setting::MKDIR_RETURNS_DENTRY] = u32::from(btf.returns_pointer("vfs_mkdir"));
+    let without_directory = btf.parameters("vfs_create") == Some(4);
+    settings[setting::CREATE_TAKES_DENTRY] = u32::from(without_directory);
     settings
 }
 

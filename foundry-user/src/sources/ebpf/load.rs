@@ -78,17 +78,36 @@ pub(super) fn load(
             Status::Absent => modules.attach(spec, &kernel),
             other => other,
         };
-        if let (true, Status::Absent | Status::Refused(_)) = (spec.essential, &status) {
-            let why = match &status {
-                Status::Refused(why) => why.as_str(),
-                _ => "this kernel does not have it",
-            };
-            return Err(unavailable(backend, format!("{}: {why}", spec.hook.name())));
-        }
         let (program, hook, sees) = (spec.program, spec.hook.name(), spec.sees);
         reports.push(Report { program, hook, sees, status });
     }
+    without_other_names(&mut reports);
+    assess(backend, &reports)?;
     Ok(Loaded { ebpf, reports, modules })
+}
+
+/// A hook that has another name on this kernel, and is attached there, is nothing to tell of.
+fn without_other_names(reports: &mut Vec<Report>) {
+    let attached = |report: &&Report| report.status == Status::Attached;
+    let programs: Vec<_> = reports.iter().filter(attached).map(|report| report.program).collect();
+    reports.retain(|report| report.status != Status::Absent || !programs.contains(&report.program));
+}
+
+/// Whether everything essential is attached.
+fn assess(backend: Backend, reports: &[Report]) -> Result<(), SourceError> {
+    for spec in probes::of(backend).iter().filter(|spec| spec.essential) {
+        let mut of = reports.iter().filter(|report| report.program == spec.program);
+        if of.clone().any(|report| report.status == Status::Attached) {
+            continue;
+        }
+        let refused = of.find_map(|report| match &report.status {
+            Status::Refused(why) => Some((report.hook, why.as_str())),
+            _ => None,
+        });
+        let (hook, why) = refused.unwrap_or((spec.hook.name(), "this kernel does not have it"));
+        return Err(unavailable(backend, format!("{hook}: {why}")));
+    }
+    Ok(())
 }
 
 /// An error with its causes, on one line.

@@ -25,7 +25,7 @@ pub struct Spec {
     pub hook: Hook,
     /// What it sees.
     pub sees: &'static str,
-    /// Without it the backend is of no use.
+    /// Without its program, on this hook or on another, the backend is of no use.
     pub essential: bool,
 }
 
@@ -83,6 +83,7 @@ const FENTRY: &[Spec] = &[
     spec("tp_dirty_folio", Tp("writeback_dirty_folio"), "stores through mappings, by folio"),
     must("fx_mmap", Exit("security_mmap_file"), "mappings"),
     must("fx_open", Exit("do_filp_open"), "files created"),
+    must("fx_open", Exit("do_file_open"), "files created"),
     must("fx_create", Exit("vfs_create"), "files created"),
     must("fx_mknod", Exit("vfs_mknod"), "special files created"),
     must("fx_mkdir", Exit("vfs_mkdir"), "directories created"),
@@ -169,6 +170,7 @@ pub const fn blind(backend: Backend) -> &'static [&'static str] {
             "changes made on another machine to files of network file systems: swept",
             "names: they come from fanotify",
             "writes of kernel threads into pages that are dirty already, except on ext4",
+            "writes of kernel threads into files on tmpfs and overlay, as of loop devices",
             "ranges of writes by 32-bit programs: the whole file is read again",
             "before 6.13: truncation by path on file systems other than ext4",
         ],
