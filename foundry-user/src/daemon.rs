@@ -34,6 +34,7 @@ mod recorder;
 pub mod replay;
 mod run_loop;
 mod shards;
+mod sizes;
 
 pub use fatal::FatalError;
 pub use progress::Progress;

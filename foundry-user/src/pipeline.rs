@@ -25,7 +25,7 @@ mod schedule;
 mod sync;
 
 use crate::artifact::ArtifactId;
-use crate::event::{Event, MonotonicNs, UnixNs};
+use crate::event::{Event, Extents, MonotonicNs, UnixNs};
 use crate::stats::PipelineStats;
 use bricks::{Bricks, Orphan};
 use debts::{Debts, Seq};
@@ -181,6 +181,7 @@ impl Pipeline {
         let seq = self.seq;
         match event {
             Event::Dirty { artifact, extents, actor, .. } => {
+                self.stats.whole_files += u64::from(extents == Extents::Whole);
                 let added = self.mark(artifact, seq, |d| {
                     d.live = true;
                     d.add(&extents, actor.as_ref())
@@ -195,10 +196,12 @@ impl Pipeline {
             }
             Event::Relist { dir, deep, .. } => {
                 self.stats.resyncs += 1;
+                self.stats.relists += 1;
                 self.want_list(dir, seq, deep);
             }
             Event::Sweep { .. } => {
                 self.stats.resyncs += 1;
+                self.stats.sweeps += 1;
                 for root in self.roots.clone() {
                     self.want_list(root, seq, true);
                 }

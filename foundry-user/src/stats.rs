@@ -23,6 +23,14 @@ pub struct PipelineStats {
     pub lost: BTreeMap<LossKind, u64>,
     /// Directories listed again, and trees swept, because names were lost.
     pub resyncs: u64,
+    /// Of those: directories that were listed again.
+    pub relists: u64,
+    /// Of those: sweeps of everything.
+    pub sweeps: u64,
+    /// Files to be read as a whole, because the source could not say which part.
+    pub whole_files: u64,
+    /// Comparisons of artifacts that no source follows, one for each `sync` and artifact.
+    pub compared: u64,
     /// Bytes handed to the store to fold.
     pub bytes_folded: u64,
     /// Commits that made a new generation.
@@ -111,6 +119,10 @@ impl Report {
             ("coalesced", source.coalesced + stats.coalesced),
             ("events", stats.events),
             ("resyncs", stats.resyncs),
+            ("relists", stats.relists),
+            ("sweeps", stats.sweeps),
+            ("whole_files", stats.whole_files),
+            ("compared", stats.compared),
             ("pending", stats.pending),
             ("artifacts", stats.artifacts),
             ("unreadable", stats.unreadable),

@@ -28,6 +28,13 @@ pub trait Tracker: Send + Sync {
     /// Whether stores through a shared mapping of the inode behind `fd` become events by themselves
     /// once its pages are clean (true on disk file systems with a fault hook; false on tmpfs).
     fn sees_mapped_stores(&self, fd: BorrowedFd<'_>) -> bool;
+
+    /// Whether every write by system call to a tracked file is an event. Where some are not (libaio's
+    /// for fanotify, and through names that the source does not know), the file is compared at
+    /// every `sync` as one that could not be tracked.
+    fn sees_every_write(&self) -> bool {
+        true
+    }
 }
 
 /// Tracks nothing: for one-shot commands and replay.

@@ -20,10 +20,11 @@ use crate::wire::{self, BackendDocument, DoctorDocument, ProbeDocument};
 const TRACEPOINT: &str = "tracepoint";
 
 /// What hints of whole files cannot say.
-const HINTS_BLIND: [&str; 5] = [
+const HINTS_BLIND: [&str; 6] = [
     "which bytes of a file changed: the whole file is read again",
     "who changed it, but for its process number",
     "stores through mappings: files that are mapped for writing are swept",
+    "writes by libaio: swept, and each sync compares all files",
     "changes made on another machine to files of network file systems: swept",
     "writes through hard links that are made outside later: swept, by default each minute",
 ];

@@ -4,10 +4,10 @@
 //! Keeps: a backend that was named runs or the daemon does not; `auto` takes the best that does.
 
 use super::FatalError;
+use super::sizes::Sizes;
 use crate::config::Backend;
 use crate::sources::composite::{Composite, Sharing};
-use crate::sources::ebpf::{Backend as Probes, EbpfSource, Limits};
-use crate::sources::fanotify::Options;
+use crate::sources::ebpf::{Backend as Probes, EbpfSource};
 use crate::sources::{Source, SourceError, backends};
 use std::time::Duration;
 
@@ -19,9 +19,10 @@ pub(super) fn open(
     wanted: Backend,
     sweep: Option<Duration>,
 ) -> Result<Box<dyn Source>, FatalError> {
+    let sizes = Sizes::from_environment()?;
     let mut tried = vec![];
     for backend in ORDER.into_iter().filter(|b| wanted == Backend::Auto || wanted == *b) {
-        match start(backend, sweep) {
+        match start(backend, sweep, &sizes) {
             Ok(source) => return Ok(source),
             Err(error) => {
                 tracing::debug!(?backend, %error, "tried");
@@ -32,18 +33,22 @@ pub(super) fn open(
     Err(FatalError::NoBackend { tried: tried.join("; ") })
 }
 
-fn start(backend: Backend, sweep: Option<Duration>) -> Result<Box<dyn Source>, SourceError> {
+fn start(
+    backend: Backend,
+    sweep: Option<Duration>,
+    sizes: &Sizes,
+) -> Result<Box<dyn Source>, SourceError> {
     match backend {
-        Backend::Fentry => Ok(Box::new(EbpfSource::start(Probes::Fentry, &Limits::default())?)),
+        Backend::Fentry => Ok(Box::new(EbpfSource::start(Probes::Fentry, &sizes.limits)?)),
         // Raw tracepoints say nothing of names.
         Backend::Tracepoint => {
-            let content = Box::new(EbpfSource::start(Probes::Tracepoint, &Limits::default())?);
-            let parts: Vec<Box<dyn Source>> = vec![content, backends::names()?];
+            let content = Box::new(EbpfSource::start(Probes::Tracepoint, &sizes.limits)?);
+            let parts: Vec<Box<dyn Source>> = vec![content, backends::names(sizes.hints)?];
             Ok(Box::new(Composite::new("tracepoint", Sharing::All, parts)?))
         }
         Backend::Fanotify | Backend::Auto => match sweep {
-            Some(period) => backends::swept(Options::default(), period),
-            None => backends::fanotify(Options::default()),
+            Some(period) => backends::swept(sizes.hints, period),
+            None => backends::fanotify(sizes.hints),
         },
     }
 }

@@ -47,6 +47,9 @@ pub enum FatalError {
         /// Each that was tried, and why not.
         tried: String,
     },
+    /// The sizes for tests are not sizes.
+    #[error("FOUNDRY_SIZES: {0}; it is for tests, unset it")]
+    Sizes(String),
     /// The source stopped.
     #[error("the source of events stopped: {0}")]
     Source(#[from] SourceError),
@@ -76,7 +79,7 @@ impl FatalError {
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Place { .. } => Exit::Usage,
+            Self::Place { .. } | Self::Sizes(_) => Exit::Usage,
             Self::NoBackend { .. } | Self::Store(StoreError::Busy { .. }) => Exit::NotAllowed,
             Self::Store(StoreError::Io { source, .. })
             | Self::Root { source, .. }

@@ -356,11 +356,14 @@ impl Pipeline {
             self.store(id, &path, ticket, StoreOp::Commit { writers: writers.clone(), at });
         }
         let (low, high) = (start.size.min(after.size), start.size.max(after.size));
+        // What changed during this read is later than whatever it was begun for: who waits for that
+        // does not wait for a writer who never ends.
+        let later = self.seq;
         if low != high {
-            self.mark(id, seq, |d| d.add(&Extents::Ranges(vec![(low, high)]), None));
+            self.mark(id, later, |d| d.add(&Extents::Ranges(vec![(low, high)]), None));
         }
         if untracked && start != *after {
-            self.mark(id, seq, |d| d.add(&Extents::Whole, None));
+            self.mark(id, later, |d| d.add(&Extents::Whole, None));
         }
         self.debts.pay(seq);
         self.enqueue(id);

@@ -54,6 +54,7 @@ impl Pipeline {
 
     /// Nobody says when this artifact changes: see for ourselves.
     fn compare(&mut self, id: ArtifactId, seq: Seq) {
+        self.stats.compared += 1;
         self.want_list(id, seq, false);
         self.mark(id, seq, |d| {
             d.live = true;

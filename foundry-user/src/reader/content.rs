@@ -40,7 +40,7 @@ impl Reader {
         let size = open::stat_fd(&fd)?.size;
         let artifact = request.artifact;
         let tracked = self.tracker.track(fd.as_fd(), artifact, FileKind::File, size);
-        let tracked = self.is_tracked(&request.path, tracked);
+        let tracked = self.is_tracked(&request.path, tracked) && self.tracker.sees_every_write();
         let sees_mapped_stores = self.tracker.sees_mapped_stores(fd.as_fd());
         if request.settle {
             settle(&fd);

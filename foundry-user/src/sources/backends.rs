@@ -42,8 +42,8 @@ fn hinting(options: Options) -> Result<Composite, SourceError> {
 ///
 /// # Errors
 /// As [`fanotify`].
-pub fn names() -> Result<Box<dyn Source>, SourceError> {
-    let (name, parts) = hints(Options { names_only: true, ..Options::default() })?;
+pub fn names(options: Options) -> Result<Box<dyn Source>, SourceError> {
+    let (name, parts) = hints(Options { names_only: true, ..options })?;
     Ok(Box::new(Composite::new(name, Sharing::FirstOf, parts)?))
 }
 

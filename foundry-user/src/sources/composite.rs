@@ -182,6 +182,10 @@ impl Tracker for Trackers {
     fn sees_mapped_stores(&self, fd: BorrowedFd<'_>) -> bool {
         self.parts.iter().any(|part| part.sees_mapped_stores(fd))
     }
+
+    fn sees_every_write(&self) -> bool {
+        self.parts.iter().any(|part| part.sees_every_write())
+    }
 }
 
 #[cfg(test)]

@@ -242,6 +242,7 @@ impl Source for EbpfSource {
             counters.lost.insert(LossKind::Inode, refused);
         }
         counters.other.insert("doorbells", bells);
+        counters.other.insert("scans", self.drain.scans());
         counters.other.insert("range unknown", lost(global::WHOLE_UNSURE));
         counters.other.insert("own changes ignored", lost(global::OWN));
         counters.other.insert("long io_submit calls", lost(global::LONG_SUBMIT));

@@ -284,6 +284,10 @@ impl Tracker for Shared {
     fn sees_mapped_stores(&self, _: BorrowedFd<'_>) -> bool {
         false
     }
+
+    fn sees_every_write(&self) -> bool {
+        false
+    }
 }
 
 /// How many records there are in any bytes.

@@ -34,6 +34,7 @@ pub(super) struct Drain {
     most_lives: usize,
     programs: Programs,
     bells: u64,
+    scans: u64,
     invalid: u64,
     /// What was said of each counter of losses already.
     told: BTreeMap<usize, u64>,
@@ -61,6 +62,7 @@ impl Drain {
             most_lives: index(limits.life_bytes) / LEAST_RECORD + 1,
             programs: Programs::default(),
             bells: 0,
+            scans: 0,
             invalid: 0,
             told: BTreeMap::new(),
         })
@@ -69,6 +71,11 @@ impl Drain {
     /// Doorbells heard.
     pub(super) fn bells(&self) -> u64 {
         self.bells
+    }
+
+    /// Times at which every slot was looked at.
+    pub(super) fn scans(&self) -> u64 {
+        self.scans
     }
 
     /// Bytes from a ring that were no record.
@@ -93,6 +100,7 @@ impl Drain {
         let flag = shared.global.word(global::SCAN);
         let raised = flag.is_some_and(|flag| flag.swap(0, SeqCst) != 0);
         if raised || stuck {
+            self.scans += 1;
             self.scan(shared, &state, out);
         }
         Ok(())
