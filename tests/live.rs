@@ -13,6 +13,8 @@ mod first_user;
 mod guard;
 mod habits;
 mod hostile;
+mod load;
+mod overflow;
 mod scenario;
 mod storm;
 mod trees;
@@ -23,16 +25,22 @@ use std::path::Path;
 
 /// Starts a daemon over the scratch tree; `None`, and said, where it may not run here.
 fn start(scratch: &Scratch, backend: &str, more: &[&str]) -> Option<Daemon> {
-    start_with(scratch, &scratch.store(), backend, more)
+    start_with(scratch, &scratch.store(), backend, more, &[])
 }
 
-/// The same, with a store anywhere.
-fn start_with(scratch: &Scratch, store: &Path, backend: &str, more: &[&str]) -> Option<Daemon> {
+/// The same, with a store anywhere and variables in the daemon's environment.
+fn start_with(
+    scratch: &Scratch,
+    store: &Path,
+    backend: &str,
+    more: &[&str],
+    variables: &[(&str, &str)],
+) -> Option<Daemon> {
     if std::env::var_os("FOUNDRY_LIVE").is_none() {
         println!("not asked for: FOUNDRY_LIVE is not set");
         return None;
     }
-    match Daemon::start(&scratch.tree(), store, backend, more) {
+    match Daemon::start_in(&scratch.tree(), store, backend, more, variables) {
         Ok(daemon) => Some(daemon),
         Err(Refusal::NotAllowed(why)) => {
             support::skip(&format!("backend {backend}: {why}"));
@@ -120,6 +128,26 @@ macro_rules! on_backend {
             #[test]
             fn a_directory_becomes_a_link_and_back() {
                 super::hostile::a_directory_becomes_a_link_and_back(BACKEND);
+            }
+
+            #[test]
+            fn sync_answers_under_load() {
+                super::load::run(BACKEND);
+            }
+
+            #[test]
+            fn more_than_the_probes_hold() {
+                super::overflow::rings(BACKEND);
+            }
+
+            #[test]
+            fn more_files_than_slots() {
+                super::overflow::slots(BACKEND);
+            }
+
+            #[test]
+            fn more_names_than_the_queue_holds() {
+                super::overflow::queue(BACKEND);
             }
 
             #[test]

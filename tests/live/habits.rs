@@ -16,7 +16,7 @@ pub(super) fn the_store_is_left_alone(backend: &str) {
     let scratch = Scratch::new();
     let store = scratch.tree().join("store");
     act::write(&scratch.tree().join("file"), &[1; 100_000]).unwrap();
-    let Some(daemon) = start_with(&scratch, &store, backend, &[]) else { return };
+    let Some(daemon) = start_with(&scratch, &store, backend, &[], &[]) else { return };
     daemon.sync();
     let before = daemon.ask(&["status", "--json"]).ok().json();
     // Had it taken its own bricks for artifacts, each round would commit, and so cause the next.

@@ -39,8 +39,22 @@ impl Daemon {
         backend: &str,
         more: &[&str],
     ) -> Result<Self, Refusal> {
+        Self::start_in(tree, store, backend, more, &[])
+    }
+
+    /// The same, with variables in its environment.
+    ///
+    /// # Errors
+    /// As [`Daemon::start`].
+    pub(crate) fn start_in(
+        tree: &Path,
+        store: &Path,
+        backend: &str,
+        more: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Result<Self, Refusal> {
         let mut command = Command::new(program::path());
-        command.args(["--backend", backend]).args(more);
+        command.envs(variables.iter().copied()).args(["--backend", backend]).args(more);
         Self::launch(command, tree, store)
     }
 
