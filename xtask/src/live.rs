@@ -27,7 +27,7 @@ pub(crate) fn stages(tally: &mut Tally, skips: &Path) {
         tally.skip("live tests", why);
         return;
     }
-    let tests = match build("integration") {
+    let tests = match build("integration", "dev") {
         Ok(tests) => tests,
         Err(why) => return tally.fail("live tests", &why),
     };
@@ -46,6 +46,7 @@ pub(crate) fn stages(tally: &mut Tally, skips: &Path) {
     }
     let mut filters: Vec<String> =
         backends.iter().map(|backend| format!("live::{backend}::")).collect();
+    filters.extend(backends.iter().map(|backend| format!("coverage::{backend}::")));
     // These mount what they need by themselves.
     filters.push("sources::".to_owned());
     // A user without privileges, whatever backend they get.
@@ -62,11 +63,11 @@ pub(crate) fn stages(tally: &mut Tally, skips: &Path) {
     }
 }
 
-/// Builds the program and the tests of one target, and says where they are.
-pub(crate) fn build(target: &str) -> Result<PathBuf, String> {
+/// Builds the program and the tests of one target with a profile, and says where they are.
+pub(crate) fn build(target: &str, profile: &str) -> Result<PathBuf, String> {
     let built = place::cargo()
         .args(["test", "--locked", "--package", "foundry-user", "--test", target])
-        .args(["--no-run", "--message-format=json"])
+        .args(["--no-run", "--message-format=json", "--profile", profile])
         .stderr(Stdio::inherit())
         .output()
         .map_err(|error| format!("cargo: {error}"))?;

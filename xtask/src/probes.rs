@@ -10,9 +10,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Kernels of the virtual machines: the oldest and the newest of a Debian release.
-const KERNELS: [&str; 2] = ["6.1", "6.12"];
-
 pub(crate) fn stages(tally: &mut Tally, skips: &Path) {
     let compared = match ebpf::compare() {
         Err(ebpf::CheckError::NoToolchain(why)) => match install_toolchain(tally) {
@@ -40,7 +37,7 @@ pub(crate) fn stages(tally: &mut Tally, skips: &Path) {
             None
         }
     };
-    let source = match live::build("live_source") {
+    let source = match live::build("live_source", "dev") {
         Ok(source) => source,
         Err(why) => return tally.fail("the source's own tests", &why),
     };
@@ -90,12 +87,12 @@ fn here(tally: &mut Tally, source: &Path, skips: &Path, object: Option<&PathBuf>
 /// On other kernels: the source by itself, then the daemon, both on the fentry backend.
 fn elsewhere(tally: &mut Tally, source: &Path) {
     let daemon = place::target_dir().join("debug/foundry-user");
-    let whole = match live::build("integration") {
+    let whole = match live::build("integration", "dev") {
         Ok(whole) => whole,
         Err(why) => return tally.fail("tests for virtual machines", &why),
     };
     let Ok(own) = std::env::current_exe() else { return };
-    for kernel in KERNELS {
+    for kernel in crate::vm::KERNELS {
         if let Err(why) = crate::vm::prepare(kernel) {
             tally.skip(&format!("kernel {kernel}"), &why.to_string());
             continue;

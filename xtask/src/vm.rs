@@ -1,7 +1,9 @@
-//! `cargo xtask vm [KERNEL...] [--with FILE...] -- PROGRAM ARGS`: runs a program as root on other kernels, in seconds.
+//! `cargo xtask vm [KERNEL...] [--with FILE...] -- PROGRAM ARGS [--then PROGRAM ARGS]...`: runs
+//! programs as root on other kernels, in seconds.
 //!
-//! Knows: Debian's kernel packages, initramfs archives, qemu. Must never know: what the program does.
-//! Keeps: a kernel is fetched once; a machine that hangs is ended; the program's exit status is ours.
+//! Knows: Debian's kernel packages, initramfs archives, qemu. Must never know: what a program does.
+//! Keeps: a kernel is fetched once; a machine that hangs is ended; a program that fails fails us, and
+//! those after it run nevertheless.
 
 mod archive;
 mod kernel;
@@ -14,52 +16,65 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// The oldest and the newest kernel of the stable Debian release that has both.
-const DEFAULT_KERNELS: [&str; 2] = ["6.1", "6.12"];
-/// Seconds a machine may take; the slowest so far needs a tenth of it.
-const MOST_SECONDS: &str = "900";
+/// Those of two Debian releases.
+pub(crate) const KERNELS: [&str; 2] = ["6.1", "6.12"];
+/// Seconds a machine may take; all the stages on one need a fifth of it on an idle machine.
+const MOST_SECONDS: &str = "1500";
 /// Tests work on a disk file system where there is one: memory has no writeback.
 const DISK: &str = "\
 mkdir -p /disk && truncate -s 600M /tmp/disk.img && mkfs.ext4 -q -F /tmp/disk.img 2>/dev/null \
 && mount -o loop /tmp/disk.img /disk && export FOUNDRY_TEST_DIR=/disk
 ";
+/// How the machine is emulated.
+const FAST: &[&str] = &["-accel", "tcg,thread=multi", "-smp", "2"];
+const COUNTING: &[&str] =
+    &["-accel", "tcg,thread=single", "-smp", "1", "-icount", "shift=0,sleep=off"];
 const STATUS: &str = "foundry-vm-status=";
 
 /// Programs that tests use to make file systems, where this machine has them.
 const HELPERS: [&str; 3] = ["mkfs.ext4", "mkfs.xfs", "mkfs.btrfs"];
 
-const USAGE: &str = "usage: cargo xtask vm [KERNEL...] [--with FILE...] -- PROGRAM ARGS, with KERNEL \
-such as 6.1 or the path of a vmlinuz, and FILE a program that is put into /bin";
+const USAGE: &str = "usage: cargo xtask vm [KERNEL...] [--with FILE...] [--count] -- PROGRAM ARGS \
+[--then PROGRAM ARGS]..., with KERNEL such as 6.1 or the path of a vmlinuz, and FILE a program that is \
+put into /bin; with --count its clock goes on by a nanosecond with each instruction";
 
 /// What runs in a machine.
-struct Job<'a> {
-    program: &'a Path,
-    arguments: &'a [String],
+pub(crate) struct Job<'a> {
+    /// Programs with their arguments, one after the other.
+    pub(crate) programs: Vec<(&'a Path, &'a [String])>,
     /// More programs, for /bin.
-    with: Vec<&'a Path>,
+    pub(crate) with: Vec<&'a Path>,
+    /// One processor whose clock counts instructions: a nanosecond is one.
+    pub(crate) count: bool,
 }
 
 pub(crate) fn run(args: &[String]) -> Outcome {
     let split = args.iter().position(|arg| arg == "--").ok_or(USAGE)?;
     let (before, rest) = (&args[..split], &args[split + 1..]);
-    let (program, arguments) = rest.split_first().ok_or(USAGE)?;
-    let (mut kernels, mut with) = (Vec::new(), Vec::new());
+    let programs = rest.split(|word| word == "--then").map(|words| {
+        let (program, arguments) = words.split_first()?;
+        Some((Path::new(program), arguments))
+    });
+    let programs = programs.collect::<Option<Vec<_>>>().ok_or(USAGE)?;
+    let (mut kernels, mut with, mut count) = (Vec::new(), Vec::new(), false);
     let mut words = before.iter();
     while let Some(word) = words.next() {
         if word == "--with" {
             with.push(Path::new(words.next().ok_or(USAGE)?));
+        } else if word == "--count" {
+            count = true;
         } else {
             kernels.push(word.as_str());
         }
     }
     if kernels.is_empty() {
-        kernels = DEFAULT_KERNELS.to_vec();
+        kernels = KERNELS.to_vec();
     }
-    let job = Job { program: Path::new(program), arguments, with };
+    let job = Job { programs, with, count };
     let mut failed = Vec::new();
     for name in kernels {
-        println!("== {name}: {program} {}", arguments.join(" "));
-        match boot(name, &job)? {
+        println!("== {name}");
+        match boot(name, &job, &mut |line| println!("{line}"))? {
             0 => {}
             status => failed.push(format!("exit status {status} on {name}")),
         }
@@ -75,8 +90,13 @@ pub(crate) fn prepare(name: &str) -> Outcome {
     Ok(())
 }
 
-/// Runs a job as root on kernel `name`, and returns its exit status.
-fn boot(name: &str, job: &Job<'_>) -> Result<i32, Box<dyn std::error::Error>> {
+/// Runs a job as root on kernel `name`, hands out what it prints, and returns the exit status of the
+/// last program that failed.
+pub(crate) fn boot(
+    name: &str,
+    job: &Job<'_>,
+    line: &mut dyn FnMut(&str),
+) -> Result<i32, Box<dyn std::error::Error>> {
     let qemu = tools::ensure_debian("qemu-system-x86_64", "qemu-system-x86")?;
     tools::ensure_debian("busybox", "busybox-static")?;
     let kernel = Kernel::get(name)?;
@@ -86,7 +106,8 @@ fn boot(name: &str, job: &Job<'_>) -> Result<i32, Box<dyn std::error::Error>> {
         .args(["--foreground", "--kill-after=5", MOST_SECONDS])
         .arg(qemu)
         // Emulated: hardware help is missing on many development machines, and half there on some.
-        .args(["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2"])
+        .args(if job.count { COUNTING } else { FAST })
+        .args(["-cpu", "max"])
         .args(["-m", "3G", "-display", "none", "-monitor", "none", "-serial", "stdio"])
         .args(["-no-reboot", "-nic", "none", "-append"])
         // On a busy host the guest's check of its timer comes too late, and it would give up.
@@ -100,14 +121,14 @@ fn boot(name: &str, job: &Job<'_>) -> Result<i32, Box<dyn std::error::Error>> {
         .spawn()?;
     let mut status = None;
     if let Some(output) = machine.stdout.take() {
-        for line in BufReader::new(output).split(b'\n') {
-            let line = String::from_utf8_lossy(&line?).trim_end_matches('\r').to_owned();
-            match line.split_once(STATUS) {
+        for text in BufReader::new(output).split(b'\n') {
+            let text = String::from_utf8_lossy(&text?).trim_end_matches('\r').to_owned();
+            match text.split_once(STATUS) {
                 Some((before, number)) => {
-                    print!("{before}");
+                    line(before);
                     status = number.trim().parse().ok();
                 }
-                None => println!("{line}"),
+                None => line(&text),
             }
         }
     }
@@ -124,9 +145,7 @@ fn initramfs(kernel: &Kernel, job: &Job<'_>) -> Result<PathBuf, Box<dyn std::err
     let busybox = tools::find("busybox").ok_or("busybox is gone")?;
     archive.file("bin/busybox", 0o755, &fs::read(busybox)?);
     archive.link("bin/sh", "busybox");
-    archive.file("program", 0o755, &stripped(job.program)?);
-    libraries(&mut archive, job.program)?;
-    for path in &job.with {
+    for path in job.programs.iter().map(|(program, _)| program).chain(&job.with) {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         archive.file(&format!("bin/{name}"), 0o755, &stripped(path)?);
         libraries(&mut archive, path)?;
@@ -142,15 +161,21 @@ fn initramfs(kernel: &Kernel, job: &Job<'_>) -> Result<PathBuf, Box<dyn std::err
         archive.file(&format!("modules/{name}"), 0o644, &bytes);
         modules.push_str(&format!("insmod /modules/{name} 2>/dev/null\n"));
     }
-    archive.file("init", 0o755, init(&modules, job.arguments).as_bytes());
+    archive.file("init", 0o755, init(&modules, job).as_bytes());
     let path = place::target_dir().join(format!("vm/initramfs-{}", std::process::id()));
     fs::write(&path, archive.finish())?;
     Ok(path)
 }
 
-fn init(modules: &str, arguments: &[String]) -> String {
+fn init(modules: &str, job: &Job<'_>) -> String {
     let quoted = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
-    let arguments: Vec<String> = arguments.iter().map(|text| quoted(text)).collect();
+    let mut lines = String::from("status=0\n");
+    for (program, arguments) in &job.programs {
+        let name = program.file_name().unwrap_or_default().to_string_lossy();
+        let arguments: Vec<String> = arguments.iter().map(|text| quoted(text)).collect();
+        let (program, arguments) = (quoted(&format!("/bin/{name}")), arguments.join(" "));
+        lines.push_str(&format!("{program} {arguments} || status=$?\n"));
+    }
     let mut exports = String::new();
     // The machine is there to test, so nothing may be skipped for want of being asked.
     let asked =
@@ -159,7 +184,8 @@ fn init(modules: &str, arguments: &[String]) -> String {
     let passed: Vec<(&str, String)> =
         passed.iter().filter_map(|name| Some((*name, std::env::var(name).ok()?))).collect();
     let passed = passed.iter().map(|(name, value)| (*name, value.as_str()));
-    for (name, value) in asked.into_iter().chain(passed) {
+    let counts = job.count.then_some(("FOUNDRY_INSTRUCTIONS", "1"));
+    for (name, value) in asked.into_iter().chain(passed).chain(counts) {
         exports.push_str(&format!("export {name}={}\n", quoted(value)));
     }
     format!(
@@ -175,12 +201,10 @@ fn init(modules: &str, arguments: &[String]) -> String {
          mount -t cgroup2 cgroup2 /sys/fs/cgroup 2>/dev/null\n\
          ln -sf /proc/mounts /etc/mtab\n\
          ip link set lo up\n\
-         {modules}{exports}{DISK}\
-         /program {}\n\
-         echo {STATUS}$?\n\
+         {modules}{exports}{DISK}{lines}\
+         echo {STATUS}$status\n\
          sync\n\
-         poweroff -f\n",
-        arguments.join(" ")
+         poweroff -f\n"
     )
 }
 

@@ -3,7 +3,10 @@
 //! Knows: apt-get, dpkg, where a kernel package keeps what. Must never know: what runs on it.
 //! Keeps: nothing is installed on this machine.
 
+mod apt;
+
 use crate::{place, tools};
+use apt::Apt;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -31,9 +34,18 @@ impl Kernel {
             return Ok(found);
         }
         fs::create_dir_all(&dir)?;
-        let package = newest_package(name)?;
-        println!("== fetching {package}");
-        succeed(Command::new("apt-get").args(["download", "-q"]).arg(&package).current_dir(&dir))?;
+        let mut apt = Apt::of_this_machine();
+        let package = match newest_package(&apt, name) {
+            Ok(package) => package,
+            Err(here) => {
+                apt = Apt::of_the_mirror().map_err(|why| format!("{here}; {why}"))?;
+                newest_package(&apt, name)?
+            }
+        };
+        let parts = parts(&apt, &package)?;
+        println!("== fetching {}", parts.join(" "));
+        let mut download = apt.command("apt-get");
+        succeed(download.args(["download", "-q"]).args(&parts).current_dir(&dir))?;
         for entry in fs::read_dir(&dir)? {
             let path = entry?.path();
             if path.extension().is_some_and(|extension| extension == "deb") {
@@ -133,11 +145,13 @@ fn walk(dir: &Path) -> Result<Vec<PathBuf>> {
 }
 
 fn unpacked(dir: &Path) -> Option<Kernel> {
-    let image = entries(&dir.join("boot")).into_iter().find(|path| {
-        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("vmlinuz-"))
-    })?;
     let places = ["lib/modules", "usr/lib/modules"];
     let modules = places.iter().find_map(|place| entries(&dir.join(place)).into_iter().next());
+    let in_boot = entries(&dir.join("boot")).into_iter().find(|path| {
+        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("vmlinuz-"))
+    });
+    let beside = modules.as_ref().map(|modules| modules.join("vmlinuz"));
+    let image = in_boot.or_else(|| beside.filter(|image| image.is_file()))?;
     Some(Kernel { image, modules })
 }
 
@@ -147,9 +161,9 @@ fn entries(dir: &Path) -> Vec<PathBuf> {
 }
 
 /// The newest package of a kernel series for virtual machines.
-fn newest_package(series: &str) -> Result<String> {
-    let found =
-        Command::new("apt-cache").args(["search", "--names-only", "linux-image"]).output()?;
+fn newest_package(apt: &Apt, series: &str) -> Result<String> {
+    let mut search = apt.command("apt-cache");
+    let found = search.args(["search", "--names-only", "linux-image"]).output()?;
     let text = String::from_utf8_lossy(&found.stdout).into_owned();
     let start = format!("linux-image-{series}.");
     let of_series = text.lines().filter_map(|line| line.split_whitespace().next()).filter(|name| {
@@ -165,6 +179,17 @@ fn newest_package(series: &str) -> Result<String> {
     newest.map(str::to_owned).ok_or_else(|| {
         format!("no Debian package of a {series} kernel; try `apt-get update`, or give the path of an image").into()
     })
+}
+
+/// The packages that hold a kernel: itself, or since 6.19 those that it depends on.
+fn parts(apt: &Apt, package: &str) -> Result<Vec<String>> {
+    let listed = apt.command("apt-cache").args(["depends", package]).output()?;
+    let text = String::from_utf8_lossy(&listed.stdout).into_owned();
+    let needed = text.lines().filter_map(|line| line.trim().strip_prefix("Depends: "));
+    let of_kernel = needed.filter(|name| {
+        ["linux-binary-", "linux-modules-"].iter().any(|start| name.starts_with(start))
+    });
+    Ok(std::iter::once(package).chain(of_kernel).map(str::to_owned).collect())
 }
 
 fn succeed(command: &mut Command) -> Result<()> {
