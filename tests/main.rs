@@ -6,6 +6,8 @@ mod cli;
 #[cfg(test)]
 mod commands;
 #[cfg(test)]
+mod coverage;
+#[cfg(test)]
 mod live;
 #[cfg(test)]
 mod sources;

@@ -9,7 +9,7 @@
 mod limits;
 mod operations;
 mod race;
-mod stage;
+pub(crate) mod stage;
 mod watcher;
 
 use crate::support;

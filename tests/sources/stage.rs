@@ -38,14 +38,14 @@ pub(super) fn as_owner(stage: &Path, test: impl FnOnce(&Path)) {
 }
 
 /// Shell lines that mount the file system at `mounted` and leave a directory `work` to work in.
-fn mount(name: &str) -> &'static str {
+pub(crate) fn mount(name: &str) -> &'static str {
     match name {
-        "ext4" => "truncate -s 64M image; mkfs.ext4 -q image; mount -o loop image mounted",
+        "ext4" => "truncate -s 256M image; mkfs.ext4 -q image; mount -o loop image mounted",
         "xfs" => "truncate -s 320M image; mkfs.xfs -q image; mount -o loop image mounted",
-        "btrfs" => "truncate -s 128M image; mkfs.btrfs -q image; mount -o loop image mounted",
+        "btrfs" => "truncate -s 512M image; mkfs.btrfs -q image; mount -o loop image mounted",
         // The watched tree crosses from the top of the file system into a subvolume.
         "btrfs_subvolume" => {
-            "truncate -s 128M image; mkfs.btrfs -q image; mount -o loop image mounted
+            "truncate -s 512M image; mkfs.btrfs -q image; mount -o loop image mounted
              btrfs -q subvolume create mounted/work; btrfs -q subvolume create mounted/work/lower"
         }
         "tmpfs" => "mount -t tmpfs none mounted",

@@ -22,8 +22,12 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Bytes of the files that are there from the start: some tiles, and a part of one.
+/// Bytes of `tree/file` and `outside/file` at the start: some tiles, and a part of one.
 pub(crate) const FILE_BYTES: u64 = 300_000;
+/// Bytes of the files of which little is asked: two tiles and a part for what is written into, a
+/// part of one for what only moves.
+const LINKED_BYTES: u64 = 150_000;
+const SMALL_BYTES: u64 = 10_000;
 /// Where most operations change something: across the boundary between the first two tiles.
 const AT: u64 = 65_500;
 
@@ -39,17 +43,22 @@ pub(crate) struct Ground {
 impl Ground {
     /// Makes both directories, and what is in them, inside the empty directory `base`.
     pub(crate) fn new(base: &Path) -> io::Result<Self> {
-        let ground = Self { tree: base.join("tree"), outside: base.join("outside") };
+        Self::between(base.join("tree"), base.join("outside"))
+    }
+
+    /// The same, with both directories named: neither may be there yet.
+    pub(crate) fn between(tree: PathBuf, outside: PathBuf) -> io::Result<Self> {
+        let ground = Self { tree, outside };
         fs::create_dir_all(ground.tree.join("dir"))?;
         fs::create_dir_all(&ground.outside)?;
-        for (seed, path) in [
-            (1, ground.tree.join("file")),
-            (2, ground.tree.join("other")),
-            (3, ground.tree.join("dir/file")),
-            (4, ground.tree.join("linked")),
-            (5, ground.outside.join("file")),
+        for (seed, path, len) in [
+            (1, ground.tree.join("file"), FILE_BYTES),
+            (2, ground.tree.join("other"), SMALL_BYTES),
+            (3, ground.tree.join("dir/file"), SMALL_BYTES),
+            (4, ground.tree.join("linked"), LINKED_BYTES),
+            (5, ground.outside.join("file"), FILE_BYTES),
         ] {
-            fs::write(path, bytes(seed, FILE_BYTES))?;
+            fs::write(path, bytes(seed, len))?;
         }
         fs::hard_link(ground.tree.join("linked"), ground.outside.join("linked"))?;
         Ok(ground)

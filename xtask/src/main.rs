@@ -10,6 +10,7 @@
 
 mod bench;
 mod check;
+mod coverage;
 mod ebpf;
 mod fuzz;
 mod live;
@@ -39,8 +40,11 @@ usage: cargo xtask TASK [ARGUMENTS]
                  (with CI=true a skip is a failure)
   ebpf [--check] compiles the probes into foundry-ebpf/prebuilt, or proves that they are what
                  is committed there
-  vm [KERNEL...] [--with FILE...] -- PROGRAM ARGS
-                 runs a program as root in virtual machines with other kernels
+  vm [KERNEL...] [--with FILE...] -- PROGRAM ARGS [--then PROGRAM ARGS]...
+                 runs programs as root in virtual machines with other kernels
+  coverage [here | KERNEL...]
+                 writes COVERAGE.md from tests/data/coverage; with a place, fills the table of
+                 this kernel (as root) or of another one first
   check          the quick part of `test`: format, lints, and every test that needs no privileges
   bench [NAME]   the figures the project is measured by, or one of them: fold untracked latency
                  flood huge idle (root; nothing else should run meanwhile)
@@ -62,6 +66,7 @@ fn main() -> ExitCode {
         "ebpf" => ebpf::run(rest),
         "vm" => vm::run(rest),
         "check" => check::run(rest),
+        "coverage" => coverage::run(rest),
         "bench" => bench::run(rest),
         "fuzz" => fuzz::run(rest),
         "llm-test" => llm::run(rest),

@@ -184,8 +184,7 @@ fn init(modules: &str, job: &Job<'_>) -> String {
     let passed: Vec<(&str, String)> =
         passed.iter().filter_map(|name| Some((*name, std::env::var(name).ok()?))).collect();
     let passed = passed.iter().map(|(name, value)| (*name, value.as_str()));
-    let counts = job.count.then_some(("FOUNDRY_INSTRUCTIONS", "1"));
-    for (name, value) in asked.into_iter().chain(passed).chain(counts) {
+    for (name, value) in asked.into_iter().chain(passed) {
         exports.push_str(&format!("export {name}={}\n", quoted(value)));
     }
     format!(

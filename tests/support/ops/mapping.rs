@@ -4,7 +4,7 @@
 
 use super::{AT, Ground, Operation, bytes, keeping, range, ready, sys};
 use memmap2::MmapMut;
-use std::io;
+use std::io::{self, Read};
 
 const LEN: u64 = 100;
 const END: u64 = AT + LEN;
@@ -68,6 +68,31 @@ pub(super) const OPERATIONS: &[Operation] = &[
             let mut map = mapped(g)?;
             keeping(move || {
                 sys::store_in_child(&mut map, AT, &bytes(76, LEN))?;
+                Ok((range("file", AT, END), map))
+            })
+        },
+    },
+    Operation {
+        name: "map_store_by_debugger",
+        about: "process_vm_writev(2) into the mapping",
+        prepare: |g| {
+            let mut map = mapped(g)?;
+            keeping(move || {
+                sys::store_as_debugger(&mut map, AT, &bytes(170, LEN))?;
+                Ok((range("file", AT, END), map))
+            })
+        },
+    },
+    Operation {
+        name: "map_store_by_read",
+        about: "read(2) from another file into the mapping",
+        prepare: |g| {
+            let mut map = mapped(g)?;
+            let mut from = std::fs::File::open(g.outside.join("file"))?;
+            keeping(move || {
+                let at = usize::try_from(AT).map_err(io::Error::other)?;
+                let target = map.get_mut(at..at + 100).ok_or(io::ErrorKind::UnexpectedEof)?;
+                from.read_exact(target)?;
                 Ok((range("file", AT, END), map))
             })
         },

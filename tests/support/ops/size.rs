@@ -2,9 +2,8 @@
 //!
 //! Knows: truncate(2) and fallocate(2). Must never know: content.
 
-use super::{FILE_BYTES, Operation, range, ready};
+use super::{FILE_BYTES, Operation, range, ready, sys};
 use rustix::fs::{FallocateFlags, fallocate};
-use std::fs::OpenOptions;
 
 /// Two blocks of 64 KiB in the middle: a multiple of the block size everywhere.
 const START: u64 = 65_536;
@@ -17,7 +16,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         prepare: |g| {
             let path = g.tree.join("file");
             ready(move || {
-                OpenOptions::new().write(true).open(&path)?.set_len(100_000)?;
+                sys::truncate(&path, 100_000)?;
                 Ok(range("file", 100_000, FILE_BYTES))
             })
         },
@@ -28,7 +27,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         prepare: |g| {
             let path = g.tree.join("file");
             ready(move || {
-                OpenOptions::new().write(true).open(&path)?.set_len(400_000)?;
+                sys::truncate(&path, 400_000)?;
                 Ok(range("file", FILE_BYTES, 400_000))
             })
         },

@@ -8,9 +8,12 @@ mod ring;
 pub(super) use ring::Ring;
 
 use memmap2::MmapMut;
+use std::ffi::CString;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 /// What a system call that answers with a long said.
 fn answer(result: libc::c_long) -> io::Result<usize> {
@@ -28,11 +31,39 @@ pub(super) fn map(file: &File) -> io::Result<MmapMut> {
     unsafe { MmapMut::map_mut(file) }
 }
 
+/// `truncate(2)`: by path, with no file open.
+pub(super) fn truncate(path: &Path, size: i64) -> io::Result<()> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    // SAFETY: the path ends with NUL and outlives the call.
+    checked(unsafe { libc::truncate(path.as_ptr(), size) })?;
+    Ok(())
+}
+
+/// A part of a mapping.
+fn part(map: &mut MmapMut, at: u64, len: usize) -> io::Result<&mut [u8]> {
+    let at = usize::try_from(at).map_err(io::Error::other)?;
+    let end = at.checked_add(len).ok_or(io::ErrorKind::InvalidInput)?;
+    Ok(map.get_mut(at..end).ok_or(io::ErrorKind::UnexpectedEof)?)
+}
+
+/// `process_vm_writev(2)`, as a debugger writes: here into this process's own mapping.
+pub(super) fn store_as_debugger(map: &mut MmapMut, at: u64, content: &[u8]) -> io::Result<()> {
+    let target = part(map, at, content.len())?;
+    let from = libc::iovec { iov_base: content.as_ptr().cast_mut().cast(), iov_len: content.len() };
+    let to = libc::iovec { iov_base: target.as_mut_ptr().cast(), iov_len: target.len() };
+    let own = rustix::process::getpid().as_raw_nonzero().get();
+    // SAFETY: both runs of memory are borrowed for the call, and the second one mutably.
+    let written = unsafe { libc::process_vm_writev(own, &raw const from, 1, &raw const to, 1, 0) };
+    match usize::try_from(written) {
+        Ok(n) if n == content.len() => Ok(()),
+        Ok(n) => Err(io::Error::other(format!("{n} bytes"))),
+        Err(_) => Err(io::Error::last_os_error()),
+    }
+}
+
 /// Forks; the child stores into the mapping that it inherits, and ends.
 pub(super) fn store_in_child(map: &mut MmapMut, at: u64, content: &[u8]) -> io::Result<()> {
-    let at = usize::try_from(at).map_err(io::Error::other)?;
-    let end = at.checked_add(content.len()).ok_or(io::ErrorKind::InvalidInput)?;
-    let target = map.get_mut(at..end).ok_or(io::ErrorKind::UnexpectedEof)?;
+    let target = part(map, at, content.len())?;
     // SAFETY: the child only copies memory that exists already and ends; it takes no lock and
     // runs no destructor, so threads of the parent cannot have left anything half done for it.
     let child = unsafe { libc::fork() };
@@ -153,12 +184,18 @@ pub(super) fn attach_loop(file: &File) -> io::Result<LoopDevice> {
     let missing = |error: io::Error| io::Error::new(io::ErrorKind::Unsupported, error);
     let open = |path: &str| OpenOptions::new().read(true).write(true).open(path).map_err(missing);
     let control = open("/dev/loop-control")?;
-    // SAFETY: takes no argument.
-    let number = checked(unsafe { libc::ioctl(control.as_raw_fd(), LOOP_CTL_GET_FREE) })?;
-    let device = open(&format!("/dev/loop{number}"))?;
-    // SAFETY: takes a descriptor by value.
-    checked(unsafe { libc::ioctl(device.as_raw_fd(), LOOP_SET_FD, file.as_raw_fd()) })?;
-    Ok(LoopDevice(device))
+    loop {
+        // SAFETY: takes no argument.
+        let number = checked(unsafe { libc::ioctl(control.as_raw_fd(), LOOP_CTL_GET_FREE) })?;
+        let device = open(&format!("/dev/loop{number}"))?;
+        // SAFETY: takes a descriptor by value.
+        match checked(unsafe { libc::ioctl(device.as_raw_fd(), LOOP_SET_FD, file.as_raw_fd()) }) {
+            Ok(_) => return Ok(LoopDevice(device)),
+            // Somebody else was quicker to take it.
+            Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// A queue of libaio's kind.

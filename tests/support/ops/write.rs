@@ -2,10 +2,10 @@
 //!
 //! Knows: offsets and buffers. Must never know: mappings, rings.
 
-use super::{AT, Change, FILE_BYTES, Operation, bytes, entries, range, ready};
+use super::{AT, Change, FILE_BYTES, Ground, Operation, bytes, entries, range, ready};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::ReadWriteFlags;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice, Seek, SeekFrom, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -91,6 +91,19 @@ pub(super) const OPERATIONS: &[Operation] = &[
         },
     },
     Operation {
+        name: "pwritev",
+        about: "pwritev(2)",
+        prepare: |g| {
+            let file = g.open("file")?;
+            ready(move || {
+                let (one, two) = (bytes(157, 30), bytes(158, 70));
+                let slices = [IoSlice::new(&one), IoSlice::new(&two)];
+                whole(rustix::io::pwritev(&file, &slices, AT)?, LEN)?;
+                Ok(range("file", AT, END))
+            })
+        },
+    },
+    Operation {
         name: "pwritev2",
         about: "pwritev2(2)",
         prepare: |g| {
@@ -131,13 +144,9 @@ pub(super) const OPERATIONS: &[Operation] = &[
         name: "direct",
         about: "O_DIRECT",
         prepare: |g| {
-            let flags = OFlags::DIRECT.bits().cast_signed();
-            let file =
-                OpenOptions::new().write(true).custom_flags(flags).open(g.tree.join("file"))?;
+            let file = direct(g)?;
             ready(move || {
-                let mut block = Box::new(Block([0; 4096]));
-                block.0.copy_from_slice(&bytes(62, 4096));
-                file.write_all_at(&block.0, 65_536)?;
+                file.write_all_at(&Block::filled(62).0, 65_536)?;
                 Ok(range("file", 65_536, 69_632))
             })
         },
@@ -172,6 +181,17 @@ pub(super) const OPERATIONS: &[Operation] = &[
             let path = g.tree.join("file");
             ready(move || {
                 std::fs::write(&path, bytes(65, 100_000))?;
+                Ok(range("file", 0, FILE_BYTES))
+            })
+        },
+    },
+    Operation {
+        name: "open_with_truncation",
+        about: "O_TRUNC, and nothing more",
+        prepare: |g| {
+            let path = g.tree.join("file");
+            ready(move || {
+                File::create(&path)?;
                 Ok(range("file", 0, FILE_BYTES))
             })
         },
@@ -236,7 +256,21 @@ pub(super) const OPERATIONS: &[Operation] = &[
 
 /// A buffer where O_DIRECT wants it.
 #[repr(align(4096))]
-struct Block([u8; 4096]);
+pub(super) struct Block(pub(super) [u8; 4096]);
+
+impl Block {
+    pub(super) fn filled(seed: u64) -> Box<Self> {
+        let mut block = Box::new(Self([0; 4096]));
+        block.0.copy_from_slice(&bytes(seed, 4096));
+        block
+    }
+}
+
+/// `tree/file`, open with O_DIRECT.
+pub(super) fn direct(ground: &Ground) -> io::Result<File> {
+    let flags = OFlags::DIRECT.bits().cast_signed();
+    OpenOptions::new().write(true).custom_flags(flags).open(ground.tree.join("file"))
+}
 
 /// A short count is a failure here: the ranges that are told would be wrong.
 pub(super) fn whole(written: usize, wanted: u64) -> io::Result<()> {
