@@ -67,6 +67,7 @@ impl Tracker for EbpfTracker {
         let directory = kind == FileKind::Directory;
         let claimed;
         (state, claimed) = self.shared.claim(state, described.key, artifact, directory);
+        let first = matches!(claimed, Claimed::New(_));
         let slot = match claimed {
             Claimed::Old(slot) => slot,
             Claimed::New(slot) => {
@@ -87,7 +88,9 @@ impl Tracker for EbpfTracker {
         if !directory {
             state = self.shared.grow(state, slot, size);
         }
-        if described.mapped {
+        // Told once: a file is tracked again by every read, which this event asks for. Later mappings
+        // are seen when they are made.
+        if first && described.mapped {
             let (actor, at) = (Actor::default(), clock::monotonic());
             let (shared_writable, executable) = (true, false);
             self.shared.push(
