@@ -107,6 +107,8 @@ fn elsewhere(tally: &mut Tally, source: &Path) {
         tally.stage(&format!("the source on kernel {kernel}"), 20, &mut alone);
         let mut together = machine();
         together.arg(&whole).args(["--test-threads=1", "live::fentry::"]);
+        // Floods are for processors that are not emulated.
+        together.args(["--skip", "::more_", "--skip", "::sync_answers"]);
         tally.stage(&format!("the daemon on kernel {kernel}"), 30, &mut together);
     }
 }

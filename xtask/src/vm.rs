@@ -32,7 +32,7 @@ const COUNTING: &[&str] =
 const STATUS: &str = "foundry-vm-status=";
 
 /// Programs that tests use to make file systems, where this machine has them.
-const HELPERS: [&str; 3] = ["mkfs.ext4", "mkfs.xfs", "mkfs.btrfs"];
+const HELPERS: [&str; 4] = ["mkfs.ext4", "mkfs.xfs", "mkfs.btrfs", "btrfs"];
 
 const USAGE: &str = "usage: cargo xtask vm [KERNEL...] [--with FILE...] [--count] -- PROGRAM ARGS \
 [--then PROGRAM ARGS]..., with KERNEL such as 6.1 or the path of a vmlinuz, and FILE a program that is \
