@@ -15,7 +15,7 @@ pub use blueprint::Blueprint;
 pub use palette::Palette;
 pub use png::{Picture, picture_level, png};
 pub use rts_png::{Rts, read_rts_png, rts_png};
-pub use v2br::{V2BR_HEADER_LEN, V2br, read_v2br_v1, v2br_v1};
+pub use v2br::{V2BR_HEADER_LEN, V2br, read_v2br_v1, v2br_v1, v2br_v1_at};
 
 use crate::error::Error;
 

@@ -2,7 +2,8 @@
 //! the curve, in all four of red, green, blue (alpha is opaque).
 //!
 //! Two things the format leaves open are decided here: the 48-byte hash field is the SHA-256 of
-//! the payload and 16 zero bytes, and the order is even, so that a byte lies where Foundry's map has it.
+//! the payload and 16 zero bytes; and the order is even unless another is asked for, so that a byte lies
+//! where Foundry's map has it.
 
 use super::{MAX_ORDER, MAX_PAYLOAD, TOO_LARGE, sha256};
 use crate::curve;
@@ -39,10 +40,23 @@ pub struct V2br {
 /// # Errors
 /// Where it is larger than the format's readers can hold.
 pub fn v2br_v1(payload: &[u8], executable: bool) -> Result<Vec<u8>, Error> {
+    v2br_v1_at(payload, executable, None)
+}
+
+/// The same, with a texture of 2^`order` squared where one is asked for; larger where the payload does
+/// not fit.
+///
+/// # Errors
+/// As [`v2br_v1`].
+pub fn v2br_v1_at(payload: &[u8], executable: bool, order: Option<u32>) -> Result<Vec<u8>, Error> {
     if MAX_PAYLOAD < payload.len() {
         return Err(TOO_LARGE);
     }
-    let order = (0..=MAX_ORDER).step_by(2).find(|order| payload.len() <= 1 << (2 * order));
+    let fits = |order: &u32| payload.len() <= 1 << (2 * order);
+    let order = match order {
+        None => (0..=MAX_ORDER).step_by(2).find(fits),
+        Some(wanted) => (wanted..=MAX_ORDER).find(fits),
+    };
     let order = order.unwrap_or(MAX_ORDER);
     let side = 1_u32 << order;
     let entropy = entropy(payload);
