@@ -14,4 +14,6 @@ mod sources;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+mod tasks;
+#[cfg(test)]
 mod tidy;

@@ -4,6 +4,14 @@
 //! mean for the rest (`config`), the file system.
 //! Keeps: the names are the contract that scripts rely on.
 
+mod config;
+mod shell;
+mod tasks;
+
+pub use config::{Config, ConfigCommand};
+pub use shell::{Completions, Man};
+pub use tasks::{Tasks, TasksCommand};
+
 use crate::config::{Backend, Payload, Wishes};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
@@ -131,8 +139,8 @@ impl Cli {
             sweep: self.watch.sweep,
             log: self.log.clone(),
             no_sandbox: self.watch.no_sandbox.then_some(true),
-            annotate: None,
             depth: self.watch.depth,
+            ..Wishes::default()
         }
     }
 }
@@ -168,6 +176,10 @@ pub enum Command {
     Annotate(Annotate),
     /// Say what this kernel and these privileges allow, and which backend would run
     Doctor(Doctor),
+    /// Tasks and OpenSpec changes of the configured projects, and what to do next
+    Tasks(Tasks),
+    /// Judge a configuration file before the daemon does
+    Config(Config),
     /// Print a shell's completion script
     Completions(Completions),
     /// Print the manual page (roff)
@@ -480,31 +492,6 @@ pub struct Doctor {
     pub json: bool,
 }
 
-/// `completions`
-#[derive(Args, Debug)]
-#[command(after_help = "\
-Examples:
-  foundry-user completions bash > /etc/bash_completion.d/foundry-user
-  foundry-user completions zsh > \"${fpath[1]}/_foundry-user\"
-  foundry-user completions fish > ~/.config/fish/completions/foundry-user.fish")]
-pub struct Completions {
-    /// The shell
-    #[arg(value_name = "SHELL")]
-    pub shell: clap_complete::Shell,
-}
-
-/// `man`
-#[derive(Args, Debug)]
-#[command(after_help = "\
-Examples:
-  foundry-user man | man -l -
-  foundry-user man --command inspect > foundry-user-inspect.1")]
-pub struct Man {
-    /// The page of one command
-    #[arg(long, value_name = "NAME")]
-    pub command: Option<String>,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -570,6 +557,12 @@ mod tests {
             "foundry-user capture --all -o d",
             "foundry-user diff a b --json --png p",
             "foundry-user diff a --from 1 --to 2",
+            "foundry-user tasks --wait --json --store /s",
+            "foundry-user tasks approve 0123456789ab",
+            "foundry-user tasks retry 0123456789ab",
+            "foundry-user tasks init .",
+            "foundry-user config check",
+            "foundry-user config check f --json",
         ] {
             if let Err(e) = Cli::try_parse_from(line.split(' ')) {
                 panic!("{line}: {e}");

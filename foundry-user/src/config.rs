@@ -5,6 +5,13 @@
 //! Keeps: every flag of the main job has a key of the same name; an unknown key is an error; what the
 //! command line says beats the file.
 
+pub mod check;
+mod mistake;
+mod tables;
+
+pub use mistake::Mistake;
+pub use tables::{Operation, Project, ProjectWish, ScheduleWish};
+
 use crate::annotate::settings::{Section, Settings as Annotate};
 use crate::error::CommandError;
 use serde::Deserialize;
@@ -73,6 +80,23 @@ pub struct WatchConfig {
     pub annotate: Annotate,
     /// Down to which level directories have bricks.
     pub depth: u32,
+    /// Directories that may be watched later.
+    pub may_watch: Vec<PathBuf>,
+    /// Trees that are compared with their bricks again and again.
+    pub schedules: Vec<ScheduleWish>,
+    /// Directories whose task files are carried out.
+    pub projects: Vec<Project>,
+    /// The file that is read again on SIGHUP.
+    pub file: Option<Reload>,
+}
+
+/// Where a running daemon's configuration came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reload {
+    /// The file.
+    pub path: PathBuf,
+    /// What the command line said; it beats the file again.
+    pub typed: Wishes,
 }
 
 /// Where the map listens.
@@ -135,26 +159,16 @@ pub struct Wishes {
     pub annotate: Option<Section>,
     /// Levels of directories with bricks of their own.
     pub depth: Option<u32>,
+    /// Directories that may be watched later.
+    #[serde(default, rename = "may-watch")]
+    pub may_watch: Vec<PathBuf>,
+    /// Trees to compare with their bricks again and again.
+    #[serde(default)]
+    pub schedule: Vec<ScheduleWish>,
+    /// Directories whose task files are carried out.
+    #[serde(default)]
+    pub project: Vec<ProjectWish>,
 }
-
-/// The keys of the configuration file: the names of the flags.
-const KEYS: [&str; 15] = [
-    "watch",
-    "watch-process",
-    "store",
-    "backend",
-    "payload",
-    "record",
-    "listen",
-    "no-listen",
-    "geometry-os",
-    "geometry-os-listen",
-    "sweep",
-    "log",
-    "no-sandbox",
-    "annotate",
-    "depth",
-];
 
 /// Where Geometry OS's own map server tells browsers of new tiles.
 const GEOMETRY_OS_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8765);
@@ -168,21 +182,17 @@ impl Wishes {
         let text = std::fs::read_to_string(path).map_err(|e| CommandError::io("read", path, e))?;
         let base = path.parent().unwrap_or(Path::new(""));
         Self::parse(&text, base)
-            .map_err(|what| CommandError::Config { path: path.to_owned(), what })
+            .map_err(|what| CommandError::Config { path: path.to_owned(), what: what.to_string() })
     }
 
-    fn parse(text: &str, base: &Path) -> Result<Self, String> {
-        let table: toml::Table = text.parse().map_err(|e| one_line(&e))?;
-        if let Some(unknown) = table.keys().find(|key| !KEYS.contains(&key.as_str())) {
-            let hint = nearest(unknown).map_or_else(
-                || format!("keys are {}", KEYS.join(", ")),
-                |k| format!("did you mean `{k}`?"),
-            );
-            return Err(format!("unknown key `{unknown}`; {hint}"));
-        }
-        let mut wishes: Self = toml::from_str(text).map_err(|e| one_line(&e))?;
-        let single = [&mut wishes.store, &mut wishes.record, &mut wishes.geometry_os];
-        for path in wishes.watch.iter_mut().chain(single.into_iter().flatten()) {
+    fn parse(text: &str, base: &Path) -> Result<Self, Mistake> {
+        let mut wishes: Self = toml::from_str(text).map_err(|e| Mistake::of_toml(text, &e))?;
+        let projects = wishes.project.iter_mut().flat_map(ProjectWish::paths);
+        let schedules = wishes.schedule.iter_mut().map(|s| &mut s.path);
+        let single =
+            wishes.store.iter_mut().chain(&mut wishes.record).chain(&mut wishes.geometry_os);
+        let single = single.chain(&mut wishes.may_watch);
+        for path in wishes.watch.iter_mut().chain(single).chain(projects).chain(schedules) {
             *path = base.join(&path);
         }
         Ok(wishes)
@@ -212,6 +222,9 @@ impl Wishes {
             log: self.log.or(other.log),
             no_sandbox: self.no_sandbox.or(other.no_sandbox),
             annotate: self.annotate.or(other.annotate),
+            may_watch: if self.may_watch.is_empty() { other.may_watch } else { self.may_watch },
+            schedule: if self.schedule.is_empty() { other.schedule } else { self.schedule },
+            project: if self.project.is_empty() { other.project } else { self.project },
         }
     }
 
@@ -220,12 +233,14 @@ impl Wishes {
     /// # Errors
     /// Where there is nothing to watch, or a root is not a directory that can be opened.
     pub fn watch(self) -> Result<WatchConfig, CommandError> {
-        if self.watch.is_empty() && self.watch_process.is_empty() {
+        if self.watch.is_empty() && self.watch_process.is_empty() && self.project.is_empty() {
             let what = "nothing to watch: give --watch DIR, or `watch` in the file of --config";
             return Err(CommandError::Usage(what.to_owned()));
         }
         let mut roots = Vec::new();
-        for root in self.watch {
+        // What happens in a project is what wakes its tasks.
+        let named = self.project.iter().map(|project| project.path.clone());
+        for root in self.watch.into_iter().chain(named) {
             let real = root.canonicalize().map_err(|e| CommandError::io("watch", &root, e))?;
             if !real.is_dir() {
                 let what = "is not a directory: watch the directory that holds it".to_owned();
@@ -233,9 +248,11 @@ impl Wishes {
             }
             roots.push(real);
         }
+        let roots = outermost(roots);
+        let (schedules, projects) = tables::resolve(self.schedule, self.project, &roots)?;
         Ok(WatchConfig {
-            roots: outermost(roots),
             processes: self.watch_process,
+            roots,
             store: store_or_default(self.store)?,
             backend: self.backend.unwrap_or_default(),
             payload: self.payload.unwrap_or(Payload::Reference),
@@ -254,6 +271,10 @@ impl Wishes {
                 .map(Duration::from_secs),
             sandbox: self.no_sandbox != Some(true),
             annotate: annotate_settings(self.annotate.as_ref())?,
+            may_watch: self.may_watch,
+            schedules,
+            projects,
+            file: None,
         })
     }
 }
@@ -267,8 +288,51 @@ pub fn annotate_settings(section: Option<&Section>) -> Result<Annotate, CommandE
     section.settings().map_err(|e| CommandError::Usage(e.to_string()))
 }
 
+impl Wishes {
+    /// The projects alone.
+    ///
+    /// # Errors
+    /// Where one is not there.
+    pub fn projects(self) -> Result<Vec<Project>, CommandError> {
+        tables::resolve(vec![], self.project, &[]).map(|(_, projects)| projects)
+    }
+}
+
+impl WatchConfig {
+    /// The keys in which another configuration differs that a running daemon cannot change.
+    #[must_use]
+    pub fn fixed_differences(&self, other: &Self) -> Vec<&'static str> {
+        let mut keys = Vec::new();
+        for (key, differs) in [
+            ("store", self.store != other.store),
+            ("backend", self.backend != other.backend),
+            ("payload", self.payload != other.payload),
+            ("record", self.record != other.record),
+            ("listen", self.listen != other.listen),
+            ("geometry-os", self.geometry_os != other.geometry_os),
+            ("watch-process", self.processes != other.processes),
+            ("depth", self.depth != other.depth),
+            ("sweep", self.sweep != other.sweep),
+            ("no-sandbox", self.sandbox != other.sandbox),
+            ("may-watch", self.may_watch != other.may_watch),
+            ("annotate", self.annotate != other.annotate),
+        ] {
+            if differs {
+                keys.push(key);
+            }
+        }
+        keys
+    }
+
+    /// Takes from another configuration what a running daemon can change.
+    pub fn take(&mut self, other: Self) {
+        self.schedules = other.schedules;
+        self.projects = other.projects;
+    }
+}
+
 /// The roots without those that lie inside another one, or are named twice.
-fn outermost(mut roots: Vec<PathBuf>) -> Vec<PathBuf> {
+pub(crate) fn outermost(mut roots: Vec<PathBuf>) -> Vec<PathBuf> {
     roots.sort();
     let mut kept: Vec<PathBuf> = Vec::new();
     for root in roots {
@@ -306,170 +370,5 @@ fn default_store(is_root: bool, variable: impl Fn(&str) -> Option<PathBuf>) -> O
     state.map(|state| state.join("foundry"))
 }
 
-fn one_line(error: &toml::de::Error) -> String {
-    error.to_string().split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
-}
-
-/// The known key that `typed` was probably meant to be.
-fn nearest(typed: &str) -> Option<&'static str> {
-    let distance = |key: &&&str| edits(typed, key);
-    KEYS.iter().min_by_key(distance).filter(|key| edits(typed, key) <= 2).copied()
-}
-
-/// Edits (insert, delete, replace) between two words.
-fn edits(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_key_is_read_and_relative_paths_count_from_the_file() {
-        let text = "watch = ['/opt', 'here']\nstore = 's'\nbackend = 'fentry'\n\
-                    watch-process = ['java', '7']\npayload = 'embedded'\nrecord = '/r.log'\n\
-                    listen = '127.0.0.1:80'\nno-listen = false\ndepth = 3\n\
-                    geometry-os = 'b'\ngeometry-os-listen = '127.0.0.1:81'\n\
-                    sweep = 9\nlog = 'debug'\nno-sandbox = true\n\
-                    [annotate]\nenabled = false\njobs_per_hour = 5\n";
-        let wishes = Wishes::parse(text, Path::new("/etc/foundry")).unwrap();
-        assert_eq!(
-            wishes,
-            Wishes {
-                watch: vec!["/opt".into(), "/etc/foundry/here".into()],
-                watch_process: vec!["java".into(), "7".into()],
-                store: Some("/etc/foundry/s".into()),
-                backend: Some(Backend::Fentry),
-                payload: Some(Payload::Embedded),
-                record: Some("/r.log".into()),
-                listen: Some(([127, 0, 0, 1], 80).into()),
-                no_listen: Some(false),
-                geometry_os: Some("/etc/foundry/b".into()),
-                geometry_os_listen: Some(([127, 0, 0, 1], 81).into()),
-                sweep: Some(9),
-                log: Some("debug".to_owned()),
-                no_sandbox: Some(true),
-                annotate: Some(Section {
-                    enabled: Some(false),
-                    jobs_per_hour: Some(5),
-                    ..Section::default()
-                }),
-                depth: Some(3),
-            }
-        );
-        for key in KEYS {
-            assert!(text.contains(key), "{key} is not in the example");
-        }
-    }
-
-    #[test]
-    fn the_example_is_valid_and_names_every_key() {
-        let text = include_str!("../../deploy/foundry.toml");
-        let wishes = Wishes::parse(text, Path::new("/etc/foundry")).unwrap();
-        assert!(!wishes.watch.is_empty());
-        // What is not set is named, with a mark in front.
-        for key in KEYS {
-            let is_named = |line: &str| {
-                let line = line.trim_start_matches("# ");
-                line.starts_with(&format!("{key} =")) || line == format!("[{key}]")
-            };
-            assert!(text.lines().any(is_named), "the example does not name `{key}`");
-        }
-    }
-
-    #[test]
-    fn the_example_names_every_key_of_the_annotator() {
-        let text = include_str!("../../deploy/foundry.toml");
-        let (_, section) = text.split_once("[annotate]\n").unwrap();
-        let is_key = |line: &&str| line.starts_with("# ") && line.contains(" = ");
-        let keys: Vec<&str> =
-            section.lines().filter(is_key).map(|line| line.trim_start_matches("# ")).collect();
-        let Section {
-            enabled,
-            url,
-            model,
-            remote_hosts,
-            private,
-            context,
-            answer_tokens,
-            jobs_per_hour,
-            tokens_per_day,
-            first_byte_seconds,
-            total_seconds,
-            pause_cpu,
-            pause_memory,
-        } = toml::from_str(&keys.join("\n")).unwrap();
-        let usual = Section::default().settings().unwrap();
-        assert_eq!((enabled, private), (Some(usual.enabled), Some(usual.private)));
-        assert_eq!(url.as_deref(), Some(usual.endpoint.base()));
-        assert!(model.is_some() && !remote_hosts.is_empty() && context.is_some());
-        assert_eq!(answer_tokens, Some(usual.answer_tokens));
-        let budgets = (usual.jobs_per_hour, usual.tokens_per_day);
-        assert_eq!((jobs_per_hour, tokens_per_day), (Some(budgets.0), Some(budgets.1)));
-        let patience = (usual.patience.first_byte.as_secs(), usual.patience.total.as_secs());
-        assert_eq!((first_byte_seconds, total_seconds), (Some(patience.0), Some(patience.1)));
-        assert_eq!((pause_cpu, pause_memory), (Some(usual.pause_cpu), Some(usual.pause_memory)));
-    }
-
-    #[test]
-    fn mistakes_are_named_with_a_hint() {
-        for (text, words) in [
-            ("bakend = 'auto'", "unknown key `bakend`; did you mean `backend`?"),
-            ("zzz = 1", "unknown key `zzz`; keys are watch, watch-process, store,"),
-            ("backend = 'kprobe'", "unknown variant `kprobe`"),
-            ("watch = '/opt'", "expected a sequence"),
-            ("watch = [", "toml parse error at line 1"),
-        ] {
-            let error = Wishes::parse(text, Path::new("")).unwrap_err();
-            assert!(error.contains(words), "{text}: {error}");
-            assert!(!error.contains('\n'), "{error}");
-        }
-    }
-
-    #[test]
-    fn the_command_line_beats_the_file() {
-        let typed = Wishes { backend: Some(Backend::Auto), ..Wishes::default() };
-        let file = Wishes {
-            watch: vec!["/opt".into()],
-            backend: Some(Backend::Fentry),
-            ..Wishes::default()
-        };
-        let both = typed.or(file);
-        assert_eq!(both.backend, Some(Backend::Auto));
-        assert_eq!(both.watch, [PathBuf::from("/opt")]);
-    }
-
-    #[test]
-    fn the_default_store_follows_the_xdg_specification() {
-        let none = |_: &str| None;
-        assert_eq!(default_store(true, none), Some("/var/lib/foundry".into()));
-        assert_eq!(default_store(false, none), None);
-        let home = |name: &str| (name == "HOME").then(|| PathBuf::from("/home/u"));
-        assert_eq!(default_store(false, home), Some("/home/u/.local/state/foundry".into()));
-        let relative = |name: &str| match name {
-            "HOME" => Some(PathBuf::from("/home/u")),
-            _ => Some(PathBuf::from("state")),
-        };
-        assert_eq!(default_store(false, relative), Some("/home/u/.local/state/foundry".into()));
-        let state = |_: &str| Some(PathBuf::from("/s"));
-        assert_eq!(default_store(false, state), Some("/s/foundry".into()));
-    }
-
-    #[test]
-    fn roots_inside_roots_are_watched_once() {
-        let roots = ["/opt/x", "/opt", "/optional", "/opt"].map(PathBuf::from).to_vec();
-        assert_eq!(outermost(roots), ["/opt", "/optional"].map(PathBuf::from));
-    }
-}
+mod tests;

@@ -1,6 +1,6 @@
 //! The control socket: how `sync` and `status` reach the running daemon.
 //!
-//! A client sends one line (`sync MILLISECONDS`, `status`, or `annotate` with `status`, `all`,
+//! A client sends one line (`sync MILLISECONDS`, `tasks MILLISECONDS`, `status`, or `annotate` with `status`, `all`,
 //! `retry`, `drain` or `path HEX`) and gets one answer: `ok LENGTH` and that many bytes, or
 //! `error TEXT`, each on a line of its own.
 //!
@@ -40,6 +40,7 @@ pub fn socket_path(store: &Path) -> PathBuf {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Request {
     Sync { timeout: Duration },
+    Tasks { timeout: Duration },
     Status,
     Annotate(annotate::Request),
 }
@@ -52,8 +53,13 @@ fn parse(line: &[u8]) -> Option<Request> {
     match line {
         b"status" => Some(Request::Status),
         _ => {
-            let ms: u64 = std::str::from_utf8(line.strip_prefix(b"sync ")?).ok()?.parse().ok()?;
-            Some(Request::Sync { timeout: Duration::from_millis(ms.min(MAX_WAIT_MS)) })
+            let (verb, ms) = std::str::from_utf8(line).ok()?.split_once(' ')?;
+            let timeout = Duration::from_millis(ms.parse::<u64>().ok()?.min(MAX_WAIT_MS));
+            match verb {
+                "sync" => Some(Request::Sync { timeout }),
+                "tasks" => Some(Request::Tasks { timeout }),
+                _ => None,
+            }
         }
     }
 }

@@ -15,6 +15,8 @@
 //! | annotator -> loop | the clients' 16 calls, one at a time | the annotator waits |
 //! | loop -> process watcher | one wake-up; the clients' answers | never: a wake-up under way serves all |
 //! | process watcher -> loop | 64 processes | the watcher waits |
+//! | updates -> tasks | 16 hints | dropped: it looks anyway |
+//! | tasks -> loop | 1 wish | the tasks wait for its answer |
 //! | loop -> sinks | 4096 updates | the sink misses the oldest, and knows how many |
 //!
 //! Shutdown: the source is drained a last time, reads and commits under way end, the store is
@@ -31,10 +33,13 @@ mod processes;
 mod progress;
 mod readers;
 mod recorder;
+mod reload;
 pub mod replay;
 mod run_loop;
+mod service;
 mod shards;
 mod sizes;
+mod tasks;
 
 pub use fatal::FatalError;
 pub use progress::Progress;
@@ -52,7 +57,9 @@ use crate::store::Store;
 use recorder::Recorder;
 use run_loop::{Loop, Parts};
 use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tasks::Asked;
 use tokio::sync::{Notify, broadcast, mpsc, watch};
 
 /// What a run amounts to, when it ended well.
@@ -115,6 +122,12 @@ pub fn run_with(
     done
 }
 
+/// The directories that tasks asked to watch, in earlier runs on this store.
+#[must_use]
+pub fn asked_roots(store: &Path) -> Vec<PathBuf> {
+    Asked::open(store).watch
+}
+
 async fn watch_all(
     config: &WatchConfig,
     listeners: Listeners,
@@ -123,9 +136,13 @@ async fn watch_all(
 ) -> Result<Summary, FatalError> {
     check_places(config)?;
     raise_file_limit();
+    let asked = Asked::open(store.dir());
+    let mut roots = config.roots.clone();
+    roots.extend(asked.watch.iter().cloned());
+    let roots = crate::config::outermost(roots);
     let hidden =
         store.identity().map_err(|source| FatalError::Io { op: "stat the store", source })?;
-    let reader = Reader::new(&config.roots, vec![hidden], source.tracker())
+    let reader = Reader::new(&roots, vec![hidden], source.tracker())
         .map_err(|(path, source)| FatalError::Root { path, source })?;
     let settings = settings(config);
     let recorder = match &config.record {
@@ -145,11 +162,12 @@ async fn watch_all(
         recorder,
         calls,
         listeners,
-        roots: config.roots.clone(),
+        roots,
+        config: config.clone(),
         annotator: annotator.as_ref().map(annotate::service::Handle::asks),
         processes: config.processes.clone(),
     };
-    let done = Loop::start(parts)?.run().await;
+    let done = Loop::start(parts, asked)?.run().await;
     drop(annotator);
     serving.abort();
     // The socket goes with the task.

@@ -6,7 +6,8 @@
 //! Reading order: `input`, `effect` (the language), `debts` (what sync waits for), `ranges`,
 //! `registry` (which artifacts, where), `bricks` (which brick at which path), `dirty` (what waits),
 //! `names` (what is in directories), `moves` (places change), `content` (reads), `annotations`,
-//! `directories` (their own bricks), `schedule`, `mapped`, `sync`.
+//! `directories` (their own bricks), `schedule`, `mapped`, `sync`,
+//! `watches` (comparisons because it is time).
 
 mod annotations;
 mod bricks;
@@ -23,6 +24,7 @@ pub mod ranges;
 mod registry;
 mod schedule;
 mod sync;
+mod watches;
 
 use crate::artifact::ArtifactId;
 use crate::event::{Event, Extents, MonotonicNs, UnixNs};
@@ -96,6 +98,8 @@ pub struct Pipeline {
     /// Files that moved with a directory: what they are may depend on where they lie.
     moved_along: BTreeSet<ArtifactId>,
     sync: sync::Syncs,
+    /// Comparisons under way.
+    audits: BTreeMap<u64, watches::Audit>,
     stats: PipelineStats,
     out: Vec<Effect>,
 }
@@ -127,6 +131,7 @@ impl Pipeline {
             mapped: mapped::Mapped::default(),
             moved_along: BTreeSet::new(),
             sync: sync::Syncs::default(),
+            audits: BTreeMap::new(),
             stats: PipelineStats::default(),
             out: vec![],
         }
@@ -152,9 +157,11 @@ impl Pipeline {
             Input::Shutdown => self.sync.stopping = true,
             Input::Annotated(annotated) => self.on_annotated(annotated),
             Input::Process(process) => self.on_process(process),
+            Input::Audit { path, ticket } => self.on_audit(&path, ticket),
         }
         self.pump();
         self.advance_syncs();
+        self.advance_audits();
         effects.append(&mut self.out);
     }
 

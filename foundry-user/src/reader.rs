@@ -23,11 +23,11 @@ use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 /// Looks at the disk. Shared by all threads that do.
 pub struct Reader {
-    roots: Vec<Root>,
+    roots: RwLock<Vec<Arc<Root>>>,
     tracker: Arc<dyn Tracker>,
     /// Directories that are never listed: the store.
     hidden: Vec<FileIdentity>,
@@ -53,11 +53,34 @@ impl Reader {
         tracker: Arc<dyn Tracker>,
     ) -> Result<Self, (PathBuf, std::io::Error)> {
         let open = |path: &PathBuf| match open::root(path) {
-            Ok(fd) => Ok(Root { path: path.clone(), fd }),
+            Ok(fd) => Ok(Arc::new(Root { path: path.clone(), fd })),
             Err(e) => Err((path.clone(), e.into())),
         };
         let roots = roots.iter().map(open).collect::<Result<_, _>>()?;
-        Ok(Self { roots, tracker, hidden, host: Host::this(), refusals: Throttle::new() })
+        Ok(Self {
+            roots: RwLock::new(roots),
+            tracker,
+            hidden,
+            host: Host::this(),
+            refusals: Throttle::new(),
+        })
+    }
+
+    /// Opens one more root.
+    ///
+    /// # Errors
+    /// As `open(2)`.
+    pub fn add_root(&self, path: &Path) -> std::io::Result<()> {
+        let root = Root { path: path.to_owned(), fd: open::root(path)? };
+        let mut roots = self.roots.write().unwrap_or_else(PoisonError::into_inner);
+        roots.push(Arc::new(root));
+        Ok(())
+    }
+
+    /// Forgets a root. What is being read beneath it is read to its end.
+    pub fn remove_root(&self, path: &Path) {
+        let mut roots = self.roots.write().unwrap_or_else(PoisonError::into_inner);
+        roots.retain(|root| root.path != path);
     }
 
     /// What `statx` says of a root now.
@@ -65,7 +88,8 @@ impl Reader {
     /// # Errors
     /// As `statx(2)`, and where the path is no root.
     pub fn root_stat(&self, path: &Path) -> std::io::Result<crate::artifact::Stat> {
-        let root = self.roots.iter().find(|r| r.path == path);
+        let (root, rest) = self.split(path.as_os_str().as_bytes()).unzip();
+        let root = root.filter(|_| rest.is_some_and(|rest| rest.as_os_str().is_empty()));
         let root = root.ok_or_else(|| std::io::Error::from(std::io::ErrorKind::NotFound))?;
         Ok(open::stat_fd(&root.fd)?)
     }
@@ -87,9 +111,10 @@ impl Reader {
     }
 
     /// The root above `path`, and the way from there.
-    fn split<'p>(&self, path: &'p [u8]) -> Option<(&Root, &'p Path)> {
+    fn split<'p>(&self, path: &'p [u8]) -> Option<(Arc<Root>, &'p Path)> {
         let path = Path::new(OsStr::from_bytes(path));
-        self.roots.iter().find_map(|r| path.strip_prefix(&r.path).ok().map(|rest| (r, rest)))
+        let roots = self.roots.read().unwrap_or_else(PoisonError::into_inner);
+        roots.iter().find_map(|r| path.strip_prefix(&r.path).ok().map(|rest| (Arc::clone(r), rest)))
     }
 }
 

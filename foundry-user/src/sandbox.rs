@@ -80,6 +80,14 @@ impl Needs {
             writes.push(builder.clone());
             listens.push(address.port());
         }
+        for project in &config.projects {
+            // Its task files are marked where they lie, and its boxes ticked.
+            writes.push(project.path.clone());
+            reads.extend(project.allow.iter().cloned());
+        }
+        reads.extend(config.may_watch.iter().cloned());
+        // The configuration is read again, from a file that may be another one by then.
+        reads.extend(config.file.iter().filter_map(|f| f.path.parent()).map(Path::to_owned));
         let lists = LISTED.map(PathBuf::from).to_vec();
         let mut connects = vec![];
         if config.annotate.enabled {

@@ -47,6 +47,10 @@ pub struct PipelineStats {
     pub unreadable: u64,
     /// Artifacts whose changes nobody tells of: they are true as of the last time they were compared.
     pub stale: u64,
+    /// Files that were compared with their bricks because it was time.
+    pub audited: u64,
+    /// Of these, those that differed although nobody had seen them change.
+    pub drifted: u64,
     /// How the first look at the tree is going.
     pub first_fold: FirstFold,
 }
@@ -131,6 +135,8 @@ impl Report {
             ("directory_commits", stats.directory_commits),
             ("unchanged", stats.unchanged),
             ("bytes", stats.bytes_folded),
+            ("audited", stats.audited),
+            ("drifted", stats.drifted),
         ]
         .into_iter()
         .map(|(name, n)| (name.to_owned(), n))

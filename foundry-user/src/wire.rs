@@ -25,6 +25,19 @@ pub fn document(value: &impl Serialize) -> Result<String, CommandError> {
     Ok(text + "\n")
 }
 
+/// One document that also says what to run next.
+///
+/// # Errors
+/// As [`document`].
+pub fn answer(value: &impl Serialize, next: &str) -> Result<String, CommandError> {
+    let value = serde_json::to_value(value);
+    let mut value = value.map_err(|e| CommandError::io("write", "the JSON document", e.into()))?;
+    if let Value::Object(object) = &mut value {
+        object.insert("next".to_owned(), next.into());
+    }
+    document(&value)
+}
+
 /// What `inspect --json` says of one generation.
 ///
 /// # Errors
@@ -125,7 +138,7 @@ fn region(region: &Region) -> Value {
     out
 }
 
-fn facts(facts: &Facts) -> Value {
+pub(crate) fn facts(facts: &Facts) -> Value {
     let one = |value: &FactValue| match value {
         FactValue::Text(text) => Value::from(text.as_str()),
         FactValue::Number(n) => Value::from(*n),

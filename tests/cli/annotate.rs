@@ -42,7 +42,7 @@ fn another_machine_is_only_asked_where_it_is_named() {
     assert!(said.err.contains("annotate.remote-hosts"), "{}", said.err);
     let unknown = config(&dir, "hosts = []");
     let said = run(&[&"annotate", &"--status", &"--config", &unknown]).coded(2);
-    assert!(said.err.contains("unknown field `hosts`"), "{}", said.err);
+    assert!(said.err.contains("unknown key `hosts`"), "{}", said.err);
 }
 
 #[test]

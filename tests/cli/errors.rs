@@ -158,7 +158,7 @@ fn the_configuration_file_is_checked() {
     let file = scratch.file("foundry.toml");
     for (text, words) in [
         ("bakend = 'auto'", ["unknown key `bakend`", "did you mean `backend`?"]),
-        ("backend = 'kprobe'", ["unknown variant `kprobe`", "fentry"]),
+        ("backend = 'kprobe'", ["unknown value `kprobe`", "fentry"]),
         ("watch = [", ["foundry.toml", "line 1"]),
         ("backend = 'auto'", ["nothing to watch", "--watch"]),
     ] {

@@ -15,6 +15,7 @@ mod ebpf;
 mod fuzz;
 mod live;
 mod llm;
+mod openspec;
 mod place;
 mod probes;
 mod run;

@@ -4,7 +4,7 @@
 //! Keeps: what was not run is said, and fails in CI; the last line is `N passed, N failed`.
 
 use crate::stage::Tally;
-use crate::{Outcome, check, live, place, probes, tools, web};
+use crate::{Outcome, check, live, openspec, place, probes, tools, web};
 use std::fs;
 
 pub(crate) fn run(_args: &[String]) -> Outcome {
@@ -27,6 +27,7 @@ pub(crate) fn run(_args: &[String]) -> Outcome {
     }
     check::stages(&mut tally);
     web::stages(&mut tally);
+    openspec::stages(&mut tally);
     live::stages(&mut tally, &skips);
     probes::stages(&mut tally, &skips);
     let mut fuzz = place::cargo();

@@ -14,6 +14,7 @@ use super::temporary::{Temporary, refuse_sources};
 use super::text;
 use crate::args::Diff;
 use crate::error::{CommandError, Exit};
+use crate::next::Step;
 use crate::wire;
 use foundry_brick::{Kind, Region};
 use parts::PartsFound;
@@ -75,7 +76,7 @@ pub(super) fn run(args: &Diff, store: &Store) -> Result<Exit, CommandError> {
         say(&format!("{}: what differs, drawn", output.display()));
     }
     if args.json {
-        print(&wire::document(&found)?)?;
+        print(&wire::answer(&found, &store.next(Step::Compared(&args.a, found.same)))?)?;
     } else {
         print(&sheet(&found))?;
     }

@@ -9,6 +9,7 @@ use super::output::print;
 use super::text;
 use crate::args::Doctor;
 use crate::error::{CommandError, Exit};
+use crate::next::Step;
 use crate::sources::ebpf::probes::{Report, Status};
 use crate::sources::ebpf::{self, BackendReport};
 use crate::sources::fanotify::{Fanotify, Options};
@@ -48,7 +49,8 @@ pub(super) fn run(args: &Doctor) -> Result<Exit, CommandError> {
         backends,
         checks: kernel::checks(),
     };
-    print(&if args.json { wire::document(&found)? } else { sheet(&found) })?;
+    let next = Step::Examined(auto.is_some()).line(None);
+    print(&if args.json { wire::answer(&found, &next)? } else { sheet(&found) })?;
     Ok(if auto.is_some() { Exit::Done } else { Exit::NotAllowed })
 }
 

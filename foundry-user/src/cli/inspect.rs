@@ -13,6 +13,7 @@ use super::{Store, text, thumbnail};
 use crate::args::Inspect;
 use crate::error::{CommandError, Exit};
 use crate::facts::record;
+use crate::next::Step;
 use crate::{wire, wire_annotate};
 use foundry_brick::geometry::{self, TILE_BYTES};
 use foundry_brick::{FactValue, Facts, GenerationInfo, Kind, Payload, Region, Writer};
@@ -54,7 +55,7 @@ pub(super) fn run(args: &Inspect, store: &Store) -> Result<Exit, CommandError> {
     if args.json {
         let mut value = wire::inspect(&file.path, &file.brick).map_err(corrupt)?;
         wire::add_freshness(&mut value, freshness.document());
-        print(&wire::document(&value)?)?;
+        print(&wire::answer(&value, &store.next(Step::Shown(&args.brick)))?)?;
     } else {
         let mut sheet = Sheet::of(&file).map_err(corrupt)?;
         if let Some(line) = freshness.line() {

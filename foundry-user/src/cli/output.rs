@@ -27,6 +27,11 @@ pub(super) fn say(text: &str) {
     drop(writeln!(io::stderr().lock(), "{text}"));
 }
 
+/// Says what to run next.
+pub(super) fn say_next(line: &str) {
+    say(&format!("next: {line}"));
+}
+
 /// Says why the command failed.
 pub(super) fn complain(error: &CommandError) {
     say(&format!("foundry-user: {error}"));

@@ -5,11 +5,12 @@
 //! is gone or broken by now is passed over.
 
 use super::brick_file::BrickFile;
-use super::output::print;
+use super::output::{print, say_next};
 use super::{Store, text};
 use crate::args::Search;
 use crate::error::{CommandError, Exit};
 use crate::facts::search::Query;
+use crate::next::Step;
 use crate::store;
 use crate::wire::{self, SearchDocument, SearchHit};
 use std::path::PathBuf;
@@ -30,7 +31,14 @@ pub(super) fn run(args: &Search, store: &Store) -> Result<Exit, CommandError> {
     hits.truncate(args.limit);
     let n = bricks.len() as u64;
     let found = SearchDocument { query: args.query.clone(), bricks: n, hits, complete };
-    print(&if args.json { wire::document(&found)? } else { sheet(&found) })?;
+    let first = found.hits.first().map(|hit| std::path::Path::new(&hit.artifact));
+    let next = store.next(Step::Found(first));
+    if args.json {
+        print(&wire::answer(&found, &next)?)?;
+    } else {
+        print(&sheet(&found))?;
+        say_next(&next);
+    }
     Ok(Exit::Done)
 }
 

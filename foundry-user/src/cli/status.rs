@@ -2,12 +2,13 @@
 //!
 //! Knows: the report. Must never know: who counts.
 
-use super::output::print;
+use super::output::{print, say_next};
 use super::sync::refused;
 use super::{Store, text};
 use crate::args::Status;
 use crate::control::client::{self, ControlError};
 use crate::error::{CommandError, Exit};
+use crate::next::Step;
 use crate::stats::{COMPARED, Report};
 use crate::wire;
 
@@ -29,7 +30,14 @@ pub(super) fn run(args: &Status, store: &Store) -> Result<Exit, CommandError> {
         }
         other => refused(other),
     })?;
-    print(&if args.json { wire::document(&wire::status(&report))? } else { sheet(&report) })?;
+    let pending = report.numbers.get("pending").copied().unwrap_or(0);
+    let next = store.next(Step::Counted(pending));
+    if args.json {
+        print(&wire::answer(&wire::status(&report), &next)?)?;
+    } else {
+        print(&sheet(&report))?;
+        say_next(&next);
+    }
     Ok(Exit::Done)
 }
 

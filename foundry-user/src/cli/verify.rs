@@ -35,7 +35,7 @@ pub(super) fn run(args: &Verify, store: &Store) -> Result<Exit, CommandError> {
         None => all::run(&store.path()?)?,
     };
     if args.json {
-        print(&wire::document(&found)?)?;
+        print(&wire::answer(&found, &store.next(super::verified(args, found.ok)))?)?;
     } else {
         let mut out = String::new();
         out.push_str(&lines(&found.differences));

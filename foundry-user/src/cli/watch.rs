@@ -6,11 +6,12 @@
 mod map;
 mod view;
 
-use super::output::say;
+use super::output::{say, say_next};
 use super::text;
 use crate::config::WatchConfig;
 use crate::daemon::{self, FatalError, Listeners, Progress};
 use crate::error::{CommandError, Exit};
+use crate::next::Step;
 use crate::pipeline::effect::Update;
 use crate::sandbox::{self, Needs};
 use crate::witness;
@@ -39,6 +40,7 @@ pub(super) fn run(config: &WatchConfig) -> Result<Exit, CommandError> {
         .map_err(|e| CommandError::io("start", "the view", e))?;
     let map = map::start(config, listeners.updates.subscribe())?;
     let bridge = map::bridge(config, listeners.updates.subscribe())?;
+    say_next(&Step::Watching.line(Some(&config.store)));
     let outcome = daemon::run_with(config, listeners, store, source);
     // The daemon has dropped its ends, so the view and the map come to their own.
     drop(showing.join());
@@ -57,6 +59,7 @@ pub(super) fn run(config: &WatchConfig) -> Result<Exit, CommandError> {
         text::plural(number("commits"), "commit", "commits"),
         text::bytes(number("bytes")),
     ));
+    say_next(&Step::Stopped.line(Some(&config.store)));
     Ok(Exit::Done)
 }
 
@@ -66,7 +69,9 @@ fn confine(config: &WatchConfig) -> Result<(), CommandError> {
     if !sandbox::is_alone() {
         return Err(refused("threads were started before the sandbox; this is a bug".to_owned()));
     }
-    let kept = sandbox::enter(&Needs::of(config)).map_err(|e| {
+    let mut needs = Needs::of(config);
+    needs.reads.extend(daemon::asked_roots(&config.store));
+    let kept = sandbox::enter(&needs).map_err(|e| {
         refused(format!("cannot give up privileges: {e}; --no-sandbox goes on with all of them"))
     })?;
     let landlock = kept.landlock.map(|version| format!("Landlock {version}"));

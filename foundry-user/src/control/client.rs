@@ -52,6 +52,16 @@ pub fn sync(store: &Path, limit: Duration) -> Result<(), ControlError> {
     ask(store, &format!("sync {ms}\n"), wait).map(|_| ())
 }
 
+/// Has the daemon look at its tasks, and returns when nothing is left that it may do.
+///
+/// # Errors
+/// As [`sync`].
+pub fn tasks(store: &Path, limit: Duration) -> Result<(), ControlError> {
+    let ms = u64::try_from(limit.as_millis()).unwrap_or(MAX_WAIT_MS).min(MAX_WAIT_MS);
+    let wait = Duration::from_millis(ms).saturating_add(PATIENCE);
+    ask(store, &format!("tasks {ms}\n"), wait).map(|_| ())
+}
+
 /// The running daemon's counters.
 ///
 /// # Errors

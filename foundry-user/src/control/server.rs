@@ -40,6 +40,8 @@ pub enum Call {
         /// Told what became of it.
         done: oneshot::Sender<AnnotationOutcome>,
     },
+    /// Look at the tasks, and answer when nothing is left to do.
+    Tasks(oneshot::Sender<()>),
 }
 
 /// The socket; removed when dropped.
@@ -111,8 +113,17 @@ async fn client(mut stream: UnixStream, calls: &mpsc::Sender<Call>) -> io::Resul
             }
             Some(Request::Sync { timeout: wait }) => {
                 tokio::select! {
-                    done = timeout(wait, sync(calls)) => done.unwrap_or_else(|_| Err("timeout".to_owned())),
+                    done = timeout(wait, until(calls, Call::Sync)) => done.unwrap_or_else(|_| Err("timeout".to_owned())),
                     // Nobody waits any more.
+                    _ = gone(&stream) => return Ok(()),
+                }
+            }
+            Some(Request::Tasks { timeout: wait }) => {
+                tokio::select! {
+                    // Even who does not wait has it look.
+                    biased;
+                    done = until(calls, Call::Tasks) => done,
+                    () = tokio::time::sleep(wait) => Err("timeout".to_owned()),
                     _ = gone(&stream) => return Ok(()),
                 }
             }
@@ -159,10 +170,13 @@ async fn gone(stream: &UnixStream) -> io::Result<()> {
     }
 }
 
-async fn sync(calls: &mpsc::Sender<Call>) -> Result<Vec<u8>, String> {
+async fn until(
+    calls: &mpsc::Sender<Call>,
+    call: impl FnOnce(oneshot::Sender<()>) -> Call,
+) -> Result<Vec<u8>, String> {
     let (tx, rx) = oneshot::channel();
     let refused = "the daemon is stopping";
-    calls.send(Call::Sync(tx)).await.map_err(|_| refused.to_owned())?;
+    calls.send(call(tx)).await.map_err(|_| refused.to_owned())?;
     rx.await.map(|()| vec![]).map_err(|_| refused.to_owned())
 }
 

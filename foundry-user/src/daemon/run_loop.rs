@@ -7,10 +7,13 @@
 use super::processes::Processes;
 use super::readers::Readers;
 use super::recorder::Recorder;
+use super::service::Service;
 use super::shards::Shards;
+use super::tasks::{Asked, Tasks, Wish};
 use super::{FatalError, Listeners, Progress, Summary};
 use crate::annotate::service::Ask;
 use crate::clock;
+use crate::config::WatchConfig;
 use crate::control::server::Call;
 use crate::diagnostics::{Throttle, shown};
 use crate::event::{Event, MonotonicNs, UnixNs};
@@ -18,6 +21,7 @@ use crate::pipeline::effect::{AnnotationOutcome, Effect, Update};
 use crate::pipeline::input::{Annotated, Input, ReadPart, StoreFailure};
 use crate::pipeline::{Pipeline, Settings};
 use crate::reader::Reader;
+use crate::schedule::{Kept, Schedules};
 use crate::sources::Source;
 use crate::stats::{COMPARED, Report, loss_name};
 use crate::store::Store;
@@ -53,11 +57,12 @@ pub(super) struct Parts {
     pub(super) roots: Vec<PathBuf>,
     pub(super) annotator: Option<mpsc::Sender<Ask>>,
     pub(super) processes: Vec<String>,
+    pub(super) config: WatchConfig,
 }
 
 /// The running daemon.
 pub(super) struct Loop {
-    parts: Parts,
+    pub(super) parts: Parts,
     pipeline: Pipeline,
     readers: Readers,
     answers: mpsc::Receiver<Input>,
@@ -67,6 +72,16 @@ pub(super) struct Loop {
     readable: AsyncFd<OwnedFd>,
     interrupt: Signal,
     terminate: Signal,
+    hangup: Signal,
+    pub(super) service: Service,
+    pub(super) tasks: Tasks,
+    asks: mpsc::Receiver<Wish>,
+    pub(super) asked: Asked,
+    pub(super) schedules: Schedules,
+    pub(super) kept: Kept,
+    /// Comparisons under way, and what they are of.
+    pub(super) audits: BTreeMap<u64, Vec<u8>>,
+    pub(super) last_audit: u64,
     effects: Vec<Effect>,
     events: Vec<Event>,
     syncs: BTreeMap<u64, oneshot::Sender<()>>,
@@ -88,12 +103,15 @@ pub(super) struct Loop {
 }
 
 impl Loop {
-    pub(super) fn start(parts: Parts) -> Result<Self, FatalError> {
+    pub(super) fn start(parts: Parts, asked: Asked) -> Result<Self, FatalError> {
         let (panic_tx, panics) = mpsc::channel(1);
         let Parts { reader, store, settings, .. } = &parts;
         let (readers, answers) = Readers::start(reader, store, settings, &panic_tx)?;
         let shards = Shards::start(&parts.store, &panic_tx)?;
         let processes = Processes::start(&parts.processes, &parts.store, &panic_tx)?;
+        let updates = parts.listeners.updates.subscribe();
+        let (projects, dir) = (&parts.config.projects, parts.store.dir());
+        let (tasks, asks) = Tasks::start(projects, dir, updates, &panic_tx)?;
         let io = |op| move |source| FatalError::Io { op, source };
         let fd = rustix::io::fcntl_dupfd_cloexec(parts.source.wait_fd(), 0);
         let fd = fd.map_err(|e| io("wait for the source")(e.into()))?;
@@ -113,6 +131,15 @@ impl Loop {
             readable: readable.map_err(io("wait for the source"))?,
             interrupt: signals(SignalKind::interrupt())?,
             terminate: signals(SignalKind::terminate())?,
+            hangup: signals(SignalKind::hangup())?,
+            service: Service::new(),
+            tasks,
+            asks,
+            asked,
+            schedules: Schedules::new(jiff::tz::TimeZone::system()),
+            kept: Kept::open(parts.store.dir()),
+            audits: BTreeMap::new(),
+            last_audit: 0,
             effects: vec![],
             events: vec![],
             syncs: BTreeMap::new(),
@@ -140,10 +167,14 @@ impl Loop {
             let root = root.as_os_str().as_bytes().to_vec();
             self.feed(Input::Watch { root, stat }).await?;
         }
+        self.set_schedules();
+        self.service.ready();
         let mut batch = Vec::with_capacity(BATCH);
         let stop = Arc::clone(&self.parts.listeners.stop);
         while !self.stopped {
+            self.service.alive(clock::monotonic());
             let pause = if self.pipeline.wants_ticks() { BUSY_TICK } else { IDLE_TICK };
+            let pause = self.service.pause(pause);
             tokio::select! {
                 Some(answer) = self.shards.answer() => self.feed(answer).await?,
                 n = self.answers.recv_many(&mut batch, BATCH) => {
@@ -164,6 +195,8 @@ impl Loop {
                 Some(answer) = self.captured.1.recv() => self.processes_done(answer).await?,
                 Some(call) = self.parts.calls.recv() => self.call(call).await?,
                 Some(panic) = self.panics.recv() => return Err(panic),
+                Some(ask) = self.asks.recv() => self.asked(ask).await?,
+                _ = self.hangup.recv() => self.hung_up().await?,
                 _ = self.interrupt.recv() => self.stop().await?,
                 _ = self.terminate.recv() => self.stop().await?,
                 () = stop.notified() => self.stop().await?,
@@ -190,14 +223,24 @@ impl Loop {
             return Ok(());
         }
         self.stopping = true;
+        self.service.stopping();
         self.drain().await?;
         self.feed(Input::Shutdown).await
+    }
+
+    /// Without a file to read again, the terminal is gone.
+    async fn hung_up(&mut self) -> Result<(), FatalError> {
+        if self.parts.config.file.is_some() { self.reload().await } else { self.stop().await }
     }
 
     async fn tick(&mut self) -> Result<(), FatalError> {
         let (now, wall) = (clock::monotonic(), clock::wall());
         self.feed(Input::Tick { now, wall }).await?;
         let first_fold = self.pipeline.stats().first_fold;
+        // What is not known yet cannot be compared.
+        if first_fold.complete && !self.stopping {
+            self.begin_due(wall).await?;
+        }
         let progress =
             Progress::new(self.parts.source.name(), first_fold, self.started, clock::monotonic());
         let mut ended = false;
@@ -260,6 +303,10 @@ impl Loop {
                 drop(answer.send(self.report()));
                 Ok(())
             }
+            Call::Tasks(answer) => {
+                self.tasks.wait(answer);
+                Ok(())
+            }
             // Dropping the answer refuses.
             Call::Annotate(request, answer) => {
                 let refused = || Err("annotation is off (annotate.enabled = false)".to_owned());
@@ -310,7 +357,7 @@ impl Loop {
         self.feed(Input::Sync { ticket: self.last_sync }).await
     }
 
-    async fn feed(&mut self, input: Input) -> Result<(), FatalError> {
+    pub(super) async fn feed(&mut self, input: Input) -> Result<(), FatalError> {
         if let Some(recorder) = &mut self.parts.recorder
             && let Err(error) = recorder.append(&input).await
         {
@@ -388,6 +435,10 @@ impl Loop {
                 remark_update(&update);
                 // Nobody has to listen.
                 drop(self.parts.listeners.updates.send(Arc::new(update)));
+                Ok(())
+            }
+            Effect::AuditDone { ticket, files, differing } => {
+                self.audited(ticket, files, differing);
                 Ok(())
             }
             Effect::Stopped => {

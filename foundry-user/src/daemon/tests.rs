@@ -68,6 +68,10 @@ impl Stage {
             sandbox: false,
             annotate: self.annotate.clone(),
             depth: 8,
+            may_watch: vec![],
+            schedules: vec![],
+            projects: vec![],
+            file: None,
         };
         let listeners = Listeners::default();
         let (stop, mut progress) = (Arc::clone(&listeners.stop), listeners.progress.subscribe());

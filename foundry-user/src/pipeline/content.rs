@@ -38,6 +38,8 @@ pub(super) struct Storing {
     seq: Seq,
     actor: Option<Actor>,
     first: bool,
+    /// Somebody said that it changed.
+    live: bool,
 }
 
 impl Pipeline {
@@ -351,7 +353,8 @@ impl Pipeline {
                 brick.stored = true;
             }
             self.debts.owe(seq);
-            let storing = Storing { artifact: id, seq, actor: actor.clone(), first };
+            let live = work.live;
+            let storing = Storing { artifact: id, seq, actor: actor.clone(), first, live };
             self.storing.insert(ticket, storing);
             self.store(id, &path, ticket, StoreOp::Commit { writers: writers.clone(), at });
         }
@@ -492,6 +495,9 @@ impl Pipeline {
             return;
         }
         self.stats.commits += 1;
+        if !storing.live && changed_tiles.as_ref().is_none_or(|tiles| !tiles.is_empty()) {
+            self.drifted(storing.seq);
+        }
         self.publish(Update::Committed {
             artifact: storing.artifact,
             path,

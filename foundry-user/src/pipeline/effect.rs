@@ -37,6 +37,9 @@ pub enum Effect {
     Publish(Update),
     /// All done; leave.
     Stopped,
+    /// The comparison that `Input::Audit` asked for is done: of so many files, so many were not what
+    /// their bricks said although nobody had seen them change. They are by now.
+    AuditDone { ticket: u64, files: u64, differing: u64 },
 }
 
 /// What to read, of which file.

@@ -41,6 +41,8 @@ pub enum Input {
     Tables { changed: Vec<OsBytes> },
     /// A brick of a process was captured beside the pipeline, or the process ended.
     Process(crate::directory::Process),
+    /// It is time to compare everything at or beneath `path` with its bricks, by content.
+    Audit { path: OsBytes, ticket: u64 },
 }
 
 /// An annotation, and what it was written of.

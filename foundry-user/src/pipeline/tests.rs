@@ -62,6 +62,28 @@ proptest! {
     }
 }
 
+/// What nobody saw is found by a comparison, and by nothing else; a second one finds nothing.
+#[test]
+fn a_comparison_finds_what_nobody_saw() {
+    let mut found = 0;
+    for seed in 1..40 {
+        let mut sim = Sim::new(seed, Style { window: 1, duplicate: 0, lose: 0 });
+        sim.sync_and_check();
+        let hidden = sim.change_unseen();
+        sim.audit();
+        sim.run_until_audited();
+        let (files, differing) = sim.audited.take().unwrap();
+        assert_eq!(differing, u64::from(hidden), "seed {seed}");
+        assert!(differing <= files, "seed {seed}");
+        sim.sync_and_check();
+        sim.audit();
+        sim.run_until_audited();
+        assert_eq!(sim.audited, Some((files, 0)), "seed {seed}");
+        found += u32::from(hidden);
+    }
+    assert!(10 < found, "hardly any world had a file to change");
+}
+
 /// The same run again, with what led to it: `FOUNDRY_SEED=seed,steps,window,duplicate,lose cargo test a_given_seed`.
 #[test]
 fn a_given_seed() {

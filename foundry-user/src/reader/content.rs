@@ -36,7 +36,7 @@ impl Reader {
 
     fn try_read(&self, request: &ReadRequest, sink: &mut Sink<'_>) -> Result<(), Stop> {
         let (root, rest) = self.split(&request.path).ok_or(ReadFailure::Gone)?;
-        let fd = File::from(open::open(root, rest, &request.expect)?);
+        let fd = File::from(open::open(&root, rest, &request.expect)?);
         let size = open::stat_fd(&fd)?.size;
         let artifact = request.artifact;
         let tracked = self.tracker.track(fd.as_fd(), artifact, FileKind::File, size);

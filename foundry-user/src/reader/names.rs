@@ -42,7 +42,7 @@ impl Reader {
         expect: &FileIdentity,
     ) -> Result<Listing, ReadFailure> {
         let (root, rest) = self.split(path).ok_or(ReadFailure::Gone)?;
-        let fd = open::open(root, rest, expect).map_err(failure)?;
+        let fd = open::open(&root, rest, expect).map_err(failure)?;
         if made_up(&fd) {
             return Ok(Listing { entries: vec![], tracked: true });
         }
@@ -89,7 +89,7 @@ impl Reader {
         name: &[u8],
     ) -> Result<Option<Stat>, ReadFailure> {
         let (root, rest) = self.split(path).ok_or(ReadFailure::Gone)?;
-        let fd = open::resolve(root, rest).map_err(failure)?;
+        let fd = open::resolve(&root, rest).map_err(failure)?;
         if open::stat_fd(&fd).map_err(failure)?.identity != *expect {
             return Err(ReadFailure::Gone);
         }

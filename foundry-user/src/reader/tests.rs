@@ -30,7 +30,7 @@ impl Stage {
     fn stat(&self, name: &str) -> Stat {
         let path = self.path(name);
         let (root, rest) = self.reader.split(&path).unwrap();
-        open::stat_fd(&open::resolve(root, rest).unwrap()).unwrap()
+        open::stat_fd(&open::resolve(&root, rest).unwrap()).unwrap()
     }
 
     fn request(&self, name: &str, ranges: &[(u64, u64)], known_size: u64) -> ReadRequest {
@@ -209,6 +209,6 @@ fn paths_longer_than_the_kernel_takes_are_walked() {
         path.extend(name.as_bytes());
     }
     let (root, rest) = s.reader.split(&path).unwrap();
-    let found = open::resolve(root, rest).unwrap();
+    let found = open::resolve(&root, rest).unwrap();
     assert_eq!(open::stat_fd(&found).unwrap().identity, open::stat_fd(&at).unwrap().identity);
 }

@@ -102,6 +102,8 @@ pub(super) struct Sim {
     pipeline: Pipeline,
     pub(super) annotator: annotate::Annotator,
     synced: bool,
+    /// Files of the last comparison, and how many differed.
+    pub(super) audited: Option<(u64, u64)>,
     finished: bool,
     log: Vec<String>,
 }
@@ -125,6 +127,7 @@ impl Sim {
             pipeline: Pipeline::new(settings()),
             annotator: annotate::Annotator::default(),
             synced: false,
+            audited: None,
             finished: false,
             log: vec![],
         };
@@ -158,6 +161,22 @@ impl Sim {
         gone.into_iter().for_each(|o| self.collect(o));
         self.pipeline = Pipeline::new(settings());
         self.watch();
+    }
+
+    /// Every file is to be compared.
+    pub(super) fn audit(&mut self) {
+        self.step(Input::Audit { path: ROOT.to_vec(), ticket: 1 });
+    }
+
+    /// A byte of a file changes, and nothing says so. False where there is no file for it.
+    pub(super) fn change_unseen(&mut self) -> bool {
+        let fit = |o: &&Obj| {
+            let i = &self.inodes[o];
+            i.kind == FileKind::File && i.nlink == 1 && !i.mapped && !i.data.is_empty()
+        };
+        let Some(obj) = self.tree().values().find(fit).copied() else { return false };
+        self.inodes.get_mut(&obj).unwrap().data[0] ^= 0x55;
+        true
     }
 
     fn time(&self) -> i64 {
