@@ -66,7 +66,9 @@ fn dispatch(cli: Cli) -> Result<Exit, CommandError> {
     diagnostics::start(typed.log.as_deref().or(file.log.as_deref()))
         .map_err(CommandError::Usage)?;
     let Some(command) = cli.command else {
-        let reload = cli.config.map(|path| Reload { path, typed: typed.clone() });
+        // The sandbox leaves the directory open that the file lies in, and names it in full.
+        let full = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
+        let reload = cli.config.map(|path| Reload { path: full(path), typed: typed.clone() });
         let mut config = typed.or(file).watch()?;
         config.file = reload;
         return watch::run(&config);
