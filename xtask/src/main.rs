@@ -8,6 +8,7 @@
     reason = "a developer's tool talks on the terminal"
 )]
 
+mod arm;
 mod bench;
 mod check;
 mod coverage;
@@ -49,6 +50,7 @@ usage: cargo xtask TASK [ARGUMENTS]
   check          the quick part of `test`: format, lints, and every test that needs no privileges
   bench [NAME]   the figures the project is measured by, or one of them: fold untracked latency
                  flood huge idle (root; nothing else should run meanwhile)
+  arm            the program built for 64-bit ARM, its folding tests run on an emulated one
   fuzz [--seconds N] [TARGET...]
                  everything that reads bytes from outside, given damaged ones: 60 s each
   llm-test       asks a real model server (llama.cpp, from a package registry) about a program
@@ -69,6 +71,7 @@ fn main() -> ExitCode {
         "check" => check::run(rest),
         "coverage" => coverage::run(rest),
         "bench" => bench::run(rest),
+        "arm" => arm::run(rest),
         "fuzz" => fuzz::run(rest),
         "llm-test" => llm::run(rest),
         "help" | "--help" | "-h" => {
