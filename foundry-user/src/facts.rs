@@ -1,6 +1,6 @@
 //! Facts: what can be said of an artifact without asking anybody, under names that stay.
 //!
-//! A file's record is made of its content ([`content`]) and of what this machine says of it
+//! A file's record is made of its content (`content`) and of what this machine says of it
 //! ([`host`]: owner, capabilities, package, libraries). Both are found out where the file is read,
 //! and travel with its bytes: a recording holds them, so a replay gives the same bricks.
 //! What follows from the brick alone (hash, mode, entropy) is not kept a second time: [`record`]

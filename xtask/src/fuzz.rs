@@ -51,17 +51,14 @@ pub(crate) fn run(args: &[String]) -> Outcome {
     let programs = build()?;
     let wanted = |t: &&Target| names.is_empty() || names.contains(&t.name);
     let targets: Vec<&Target> = TARGETS.iter().filter(wanted).collect();
-    let at_once = std::thread::available_parallelism().map_or(1, usize::from);
+    let started: Vec<_> =
+        targets.iter().map(|target| (target, start(target, &programs, seconds))).collect();
     let mut failed = 0;
-    for some in targets.chunks(at_once) {
-        let started: Vec<_> =
-            some.iter().map(|target| (target, start(target, &programs, seconds))).collect();
-        for (target, child) in started {
-            let ended = child.and_then(|mut child| child.wait());
-            let passed = ended.as_ref().is_ok_and(std::process::ExitStatus::success);
-            failed += usize::from(!passed);
-            report(target, passed, &format!("{ended:?}"));
-        }
+    for (target, child) in started {
+        let ended = child.and_then(|mut child| child.wait());
+        let passed = ended.as_ref().is_ok_and(std::process::ExitStatus::success);
+        failed += usize::from(!passed);
+        report(target, passed, &format!("{ended:?}"));
     }
     println!("{} passed, {failed} failed", targets.len() - failed);
     if failed == 0 { Ok(()) } else { Err("".into()) }

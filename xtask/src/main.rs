@@ -37,7 +37,8 @@ Foundry's chores
 usage: cargo xtask TASK [ARGUMENTS]
 
   run -- ARGS    build, then start `foundry-user ARGS` (asks for sudo if need be)
-  test           everything: format, lints, docs, unit, integration and live tests;
+  test [STAGE...]
+                 everything, or only some of check web openspec live probes fuzz: format, lints, docs, unit, integration and live tests;
                  installs what they need where it may, says what it skipped where it may not
                  (with CI=true a skip is a failure)
   ebpf [--check] compiles the probes into foundry-ebpf/prebuilt, or proves that they are what

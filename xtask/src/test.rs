@@ -7,7 +7,14 @@ use crate::stage::Tally;
 use crate::{Outcome, check, live, openspec, place, probes, tools, web};
 use std::fs;
 
-pub(crate) fn run(_args: &[String]) -> Outcome {
+/// The stages by name, in the order they run.
+const STAGES: [&str; 6] = ["check", "web", "openspec", "live", "probes", "fuzz"];
+
+pub(crate) fn run(args: &[String]) -> Outcome {
+    if let Some(unknown) = args.iter().find(|arg| !STAGES.contains(&arg.as_str())) {
+        return Err(format!("no stage `{unknown}`; there are {}", STAGES.join(", ")).into());
+    }
+    let wanted = |stage: &str| args.is_empty() || args.iter().any(|arg| arg == stage);
     let skips = place::target_dir().join("foundry-skips.txt");
     fs::create_dir_all(place::target_dir())?;
     fs::write(&skips, "")?;
@@ -25,13 +32,19 @@ pub(crate) fn run(_args: &[String]) -> Outcome {
             tally.skip(&format!("what needs {program}"), &why);
         }
     }
-    check::stages(&mut tally);
-    web::stages(&mut tally);
-    openspec::stages(&mut tally);
-    live::stages(&mut tally, &skips);
-    probes::stages(&mut tally, &skips);
-    let mut fuzz = place::cargo();
-    tally.stage("fuzzing", 15, fuzz.args(["xtask", "fuzz", "--seconds", "60"]));
+    for stage in STAGES.into_iter().filter(|stage| wanted(stage)) {
+        match stage {
+            "check" => check::stages(&mut tally),
+            "web" => web::stages(&mut tally),
+            "openspec" => openspec::stages(&mut tally),
+            "live" => live::stages(&mut tally, &skips),
+            "probes" => probes::stages(&mut tally, &skips),
+            _ => {
+                let mut fuzz = place::cargo();
+                tally.stage("fuzzing", 15, fuzz.args(["xtask", "fuzz", "--seconds", "60"]));
+            }
+        }
+    }
     for line in fs::read_to_string(&skips)?.lines() {
         tally.skip("in a test", line);
     }
