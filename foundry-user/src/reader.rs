@@ -13,11 +13,12 @@ mod settle;
 
 pub use open::anywhere;
 
-use crate::artifact::FileIdentity;
+use crate::artifact::{FileIdentity, OsBytes, Stat};
 use crate::diagnostics::{Throttle, shown};
 use crate::facts::host::Host;
 use crate::pipeline::input::{Input, ReadFailure};
 use crate::tracker::Tracker;
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
@@ -118,18 +119,27 @@ impl Reader {
     }
 }
 
-/// What `statx` says of what is at a path, links not followed.
+/// What `statx` says of what is at a path of any length, links not followed.
 ///
 /// # Errors
 /// As `statx(2)`.
-pub fn stat(path: &Path) -> std::io::Result<crate::artifact::Stat> {
-    Ok(open::stat_entry(&rustix::fs::CWD, path.as_os_str())?)
+pub fn stat(path: &Path) -> std::io::Result<Stat> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(open::stat_fd(&open::anywhere(path, flags)?)?)
 }
 
-/// Whether a directory is of a file system without files, which no tree follows.
-#[must_use]
-pub fn is_made_up(path: &Path) -> bool {
-    open::root(path).is_ok_and(|fd| names::made_up(&fd))
+/// The entries of a directory at a path of any length, links not followed; none where its file
+/// system has no files, which no tree follows.
+///
+/// # Errors
+/// As `openat(2)`, `getdents(2)`, `statx(2)`.
+pub fn entries(path: &Path) -> std::io::Result<Vec<(OsBytes, Stat)>> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let fd = open::anywhere(path, flags)?;
+    if names::made_up(&fd) {
+        return Ok(vec![]);
+    }
+    Ok(names::entries(&fd, |_| false)?)
 }
 
 /// What an error of the kernel means to the pipeline.

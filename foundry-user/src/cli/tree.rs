@@ -15,13 +15,13 @@ use crate::store::brick_path;
 use foundry_brick::storage::MemStorage;
 use foundry_brick::{Brick, Editor, Kind, Payload};
 use std::collections::BTreeMap;
-use std::fs;
+use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-/// Deeper than this nothing is looked at: PATH_MAX ends every path before.
+/// Deeper than this nothing is looked at, so that a call for each level ends.
 const MOST_DEPTH: u32 = 2048;
 
 /// Looks at trees, and remembers what is below a directory.
@@ -75,19 +75,15 @@ impl Trees {
     }
 
     fn entries(&self, path: &Path, depth: u32) -> io::Result<Vec<Entry>> {
-        if depth > MOST_DEPTH || reader::is_made_up(path) {
+        if depth > MOST_DEPTH {
             return Ok(Vec::new());
         }
         let mut entries = Vec::new();
-        for entry in fs::read_dir(path)? {
-            let entry = entry?;
-            let place = entry.path();
-            let stat = match reader::stat(&place) {
-                Ok(stat) if Some(stat.identity) == self.hidden => continue,
-                Ok(stat) => stat,
-                Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
-                Err(e) => return Err(e),
-            };
+        for (name, stat) in reader::entries(path)? {
+            if Some(stat.identity) == self.hidden {
+                continue;
+            }
+            let place = path.join(OsStr::from_bytes(&name));
             let body = match stat.kind {
                 FileKind::File => Body::File(self.face(&place, &stat)),
                 FileKind::Directory => {
@@ -96,7 +92,6 @@ impl Trees {
                 }
                 FileKind::Symlink | FileKind::Other => Body::Other(stat.kind),
             };
-            let name = entry.file_name().as_bytes().to_vec();
             entries.push(Entry { name, stat: Some(stat), body });
         }
         entries.sort_by(|a, b| a.name.cmp(&b.name));

@@ -48,31 +48,13 @@ impl Reader {
         }
         let tracked = self.tracker.track(fd.as_fd(), dir, FileKind::Directory, 0);
         let tracked = self.is_tracked(path, tracked);
-        let mut entries = self.entries(&fd).map_err(failure)?;
+        let mut entries =
+            entries(&fd, |identity| self.hidden.contains(identity)).map_err(failure)?;
         // Last: an entry that comes before this is listed, one that comes after it is an event.
         entries.push((b".".to_vec(), open::stat_fd(&fd).map_err(failure)?));
         entries.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         entries.dedup_by(|a, b| a.0 == b.0);
         Ok(Listing { entries, tracked })
-    }
-
-    fn entries(&self, fd: &OwnedFd) -> Result<Vec<(OsBytes, Stat)>, Errno> {
-        let mut entries = vec![];
-        for entry in rustix::fs::Dir::read_from(fd)? {
-            let entry = entry?;
-            let name = entry.file_name().to_bytes();
-            if name == b"." || name == b".." {
-                continue;
-            }
-            match open::stat_entry(fd, OsStr::from_bytes(name)) {
-                Ok(stat) if self.hidden.contains(&stat.identity) => {}
-                Ok(stat) => entries.push((name.to_vec(), stat)),
-                // Gone since it was listed: an event says so.
-                Err(Errno::NOENT) => {}
-                Err(e) => return Err(e),
-            }
-        }
-        Ok(entries)
     }
 
     /// Carries out `Effect::Look`.
@@ -103,6 +85,29 @@ impl Reader {
             Err(e) => Err(failure(e)),
         }
     }
+}
+
+/// The entries of an open directory, but for those that are hidden.
+pub(super) fn entries(
+    fd: &OwnedFd,
+    is_hidden: impl Fn(&FileIdentity) -> bool,
+) -> Result<Vec<(OsBytes, Stat)>, Errno> {
+    let mut entries = vec![];
+    for entry in rustix::fs::Dir::read_from(fd)? {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        if name == b"." || name == b".." {
+            continue;
+        }
+        match open::stat_entry(fd, OsStr::from_bytes(name)) {
+            Ok(stat) if is_hidden(&stat.identity) => {}
+            Ok(stat) => entries.push((name.to_vec(), stat)),
+            // Gone since it was listed: an event says so.
+            Err(Errno::NOENT) => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(entries)
 }
 
 pub(super) fn made_up(fd: &OwnedFd) -> bool {
