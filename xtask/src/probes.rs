@@ -111,8 +111,8 @@ fn elsewhere(tally: &mut Tally, source: &Path) {
         }
         let mut together = machine();
         together.arg(&whole).args(["--test-threads=1", "live::fentry::"]);
-        // Floods are for processors that are not emulated.
-        together.args(["--skip", "::more_", "--skip", "::sync_answers"]);
+        // Floods and copies against the clock are for processors that are not emulated.
+        together.args(["--skip", "::more_", "--skip", "::sync_answers", "--skip", "::killed_in"]);
         // These need a compiler, and git, which a machine has not got.
         together.args(["--skip", "::a_build_in", "--skip", "::a_checkout_in"]);
         tally.stage(&format!("the daemon on kernel {kernel}"), 30, &mut together);
