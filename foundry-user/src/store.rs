@@ -144,3 +144,20 @@ impl Store {
             self.failed.compare_exchange(0, errno, Ordering::AcqRel, Ordering::Acquire).is_ok();
     }
 }
+
+/// What a small file of the store remembers; nothing where there is no such file yet. One that cannot be
+/// read, or makes no sense, is said: what it held has to be asked for again.
+pub fn remembered<T: serde::de::DeserializeOwned + Default>(file: &std::path::Path) -> T {
+    let bytes = match std::fs::read(file) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return T::default(),
+        Err(error) => {
+            tracing::warn!(file = %file.display(), %error, "what was remembered cannot be read");
+            return T::default();
+        }
+    };
+    postcard::from_bytes(&bytes).unwrap_or_else(|error| {
+        tracing::warn!(file = %file.display(), %error, "what was remembered makes no sense");
+        T::default()
+    })
+}

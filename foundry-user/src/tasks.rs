@@ -113,8 +113,7 @@ pub fn remember(store: &Path, projects: &[Project]) -> io::Result<()> {
 /// The projects that the store's daemon had last.
 #[must_use]
 pub fn known(store: &Path) -> Vec<Project> {
-    let bytes = std::fs::read(store.join(KNOWN)).unwrap_or_default();
-    postcard::from_bytes(&bytes).unwrap_or_default()
+    crate::store::remembered(&store.join(KNOWN))
 }
 
 /// Makes what was set aside, or failed, something to be done again.

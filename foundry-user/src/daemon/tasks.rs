@@ -147,8 +147,7 @@ impl Asked {
     /// What a store remembers. Directories that are gone are not watched.
     pub(super) fn open(store: &Path) -> Self {
         let file = store.join("asked");
-        let bytes = std::fs::read(&file).unwrap_or_default();
-        let mut asked: Self = postcard::from_bytes(&bytes).unwrap_or_default();
+        let mut asked: Self = crate::store::remembered(&file);
         asked.watch.retain(|path| path.is_dir());
         asked.file = file;
         asked
