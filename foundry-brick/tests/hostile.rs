@@ -210,3 +210,27 @@ fn a_generation_that_no_other_can_follow_is_refused() {
         assert_eq!(ask_everything(&bytes), opens, "{generation}");
     }
 }
+
+#[test]
+fn a_blob_that_ends_above_its_record_is_refused() {
+    let good = specimen(3000, Payload::Reference);
+    let superblock = Superblock::parse(&good).unwrap();
+    let brick = Brick::open(MemStorage::from(good.clone())).unwrap();
+    let end = brick.record().record_offset;
+    let of: [fn(&mut Record) -> &mut layout::Pointer; 5] = [
+        |record| &mut record.meta,
+        |record| &mut record.regions,
+        |record| &mut record.facts,
+        |record| &mut record.annotation,
+        |record| &mut record.parts,
+    ];
+    for blob in of {
+        for (offset, length) in [(end, 1), (8, end - 7), (1, u64::MAX), (0, u64::MAX / 2)] {
+            let mut record = brick.record().clone();
+            (blob(&mut record).offset, blob(&mut record).length) = (offset, length);
+            let mut bytes = good.clone();
+            forge(&mut bytes, &superblock, record);
+            assert!(!ask_everything(&bytes), "{offset} + {length}");
+        }
+    }
+}

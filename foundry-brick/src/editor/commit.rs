@@ -234,13 +234,13 @@ impl<S: Storage> Editor<S> {
     /// Estimate of what the generation needs: exact after compaction, and off by what a cut dropped.
     fn live(&self, blobs: &[Pointer]) -> u64 {
         let fixed = self.superblock.map_or(512 + 2 * 512, |s| u64::from(s.data_start));
-        let blobs: u64 = blobs.iter().map(|blob| blob.length).sum();
+        let blobs = lengths(blobs);
         let tree = self.base.as_ref().map_or(0, |base| {
             let record = &base.record;
             let Record { meta, regions, facts, annotation, parts, .. } = record;
-            let known = [meta, regions, facts, annotation, parts];
-            let known: u64 = known.iter().map(|blob| blob.length).sum();
-            let tree = record.live_len.saturating_sub(known + fixed + RECORD_LEN as u64);
+            let known = lengths(&[*meta, *regions, *facts, *annotation, *parts]);
+            let known = known.saturating_add(fixed + RECORD_LEN as u64);
+            let tree = record.live_len.saturating_sub(known);
             if self.meta.size < record.size {
                 let part = u128::from(tree) * u128::from(self.meta.size) / u128::from(record.size);
                 u64::try_from(part).unwrap_or(tree)
@@ -248,7 +248,8 @@ impl<S: Storage> Editor<S> {
                 tree
             }
         });
-        tree.saturating_add_signed(self.index.live) + fixed + blobs + RECORD_LEN as u64
+        let rest = blobs.saturating_add(fixed + RECORD_LEN as u64);
+        tree.saturating_add_signed(self.index.live).saturating_add(rest)
     }
 
     fn changed_by_level(&self) -> [u32; CHANGED_LEVELS] {
@@ -389,4 +390,9 @@ pub(super) fn writer_blob(writer: &Writer) -> Vec<u8> {
     out.extend_from_slice(&checksum(&body));
     out.extend_from_slice(&body);
     out
+}
+
+/// Bytes of all of them, as many as a number can say.
+fn lengths(blobs: &[Pointer]) -> u64 {
+    blobs.iter().fold(0, |sum, blob| sum.saturating_add(blob.length))
 }

@@ -218,6 +218,11 @@ impl Pointer {
         self.offset != 0
     }
 
+    /// Whether the blob, if there is one, lies below `end`.
+    fn ends_by(&self, end: u64) -> bool {
+        self.offset.checked_add(self.length).is_some_and(|to| to <= end)
+    }
+
     fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(POINTER_LEN);
         let mut put = Put::new(POINTER, &mut out);
@@ -387,6 +392,8 @@ impl Record {
 
     /// What a checksum cannot say: that the numbers fit each other.
     fn judge(self, at: u64, superblock: &Superblock) -> Result<Self, Error> {
+        let Self { meta, regions, facts, annotation, parts, .. } = &self;
+        let blobs = [meta, regions, facts, annotation, parts];
         let fits = self.epoch == superblock.epoch
             && (1..=MAX_GENERATION).contains(&self.generation)
             && u64::from(superblock.data_start) <= self.segment_start
@@ -397,7 +404,8 @@ impl Record {
             && self.height == geometry::height(self.size)
             && self.previous_offset < self.segment_start
             && self.previous_generation < self.generation
-            && self.head_len <= u64::from(superblock.slot_len).saturating_sub(RECORD_LEN as u64);
+            && self.head_len <= u64::from(superblock.slot_len).saturating_sub(RECORD_LEN as u64)
+            && blobs.iter().all(|blob| blob.ends_by(self.record_offset));
         if fits { Ok(self) } else { Err(corrupt("root record contradicts itself", at)) }
     }
 }
