@@ -8,8 +8,9 @@
 
 use crate::{Outcome, place, tools};
 use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 const COVERAGE: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
@@ -35,11 +36,15 @@ const MAX_LEN: usize = 1 << 16;
 
 pub(crate) fn run(args: &[String]) -> Outcome {
     let mut seconds = 60;
+    // One that is said finds again what a run found, from the same corpus.
+    let mut seed = 1;
     let mut names = vec![];
     let mut args = args.iter();
     while let Some(arg) = args.next() {
         if arg == "--seconds" {
             seconds = args.next().and_then(|n| n.parse().ok()).ok_or("--seconds wants a number")?;
+        } else if arg == "--seed" {
+            seed = args.next().and_then(|n| n.parse().ok()).ok_or("--seed wants a number")?;
         } else {
             names.push(arg.as_str());
         }
@@ -52,7 +57,8 @@ pub(crate) fn run(args: &[String]) -> Outcome {
     let wanted = |t: &&Target| names.is_empty() || names.contains(&t.name);
     let targets: Vec<&Target> = TARGETS.iter().filter(wanted).collect();
     let started: Vec<_> =
-        targets.iter().map(|target| (target, start(target, &programs, seconds))).collect();
+        targets.iter().map(|target| (target, start(target, &programs, seconds, seed))).collect();
+    println!("seed {seed}");
     let mut failed = 0;
     for (target, child) in started {
         let ended = child.and_then(|mut child| child.wait());
@@ -88,14 +94,14 @@ fn build() -> Result<PathBuf, String> {
     }
 }
 
-fn start(target: &Target, programs: &Path, seconds: u64) -> std::io::Result<std::process::Child> {
+fn start(target: &Target, programs: &Path, seconds: u64, seed: u32) -> io::Result<Child> {
     let corpus = dir().join("corpus").join(target.name);
     fs::create_dir_all(&corpus)?;
     plant(target, &corpus)?;
     let found = format!("-artifact_prefix={}/{}-", dir().display(), target.name);
     let log = File::create(log_of(target))?;
     Command::new(programs.join(target.name))
-        .arg(format!("-max_total_time={seconds}"))
+        .args([format!("-max_total_time={seconds}"), format!("-seed={seed}")])
         .args([format!("-max_len={MAX_LEN}"), found])
         .args(["-timeout=20", "-rss_limit_mb=2048", "-print_final_stats=1"])
         .arg(&corpus)
@@ -110,7 +116,7 @@ fn log_of(target: &Target) -> PathBuf {
 }
 
 /// Puts good inputs, cut to what a target takes, where it begins.
-fn plant(target: &Target, corpus: &Path) -> std::io::Result<()> {
+fn plant(target: &Target, corpus: &Path) -> io::Result<()> {
     for seed in fs::read_dir(place::root().join(target.seeds))? {
         let seed = seed?;
         let mut bytes: Vec<u8> = target.before.into_iter().collect();
@@ -136,7 +142,10 @@ fn report(target: &Target, passed: bool, ended: &str) {
     );
     if !passed {
         let lines: Vec<&str> = log.lines().collect();
-        println!("{}", lines[lines.len().saturating_sub(40)..].join("\n"));
+        // What went wrong is said before the stack, which is longer than anybody reads.
+        let wrong = |line: &&str| line.contains("panicked at") || line.contains("ERROR: libFuzzer");
+        let from = lines.iter().position(wrong).unwrap_or(lines.len().saturating_sub(40));
+        println!("{}", lines[from..lines.len().min(from + 40)].join("\n"));
         println!("{}: {ended}; all it said: {}", target.name, log_of(target).display());
     }
 }
