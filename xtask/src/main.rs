@@ -19,6 +19,7 @@ mod llm;
 mod openspec;
 mod place;
 mod probes;
+mod record;
 mod run;
 mod stage;
 mod test;
@@ -52,7 +53,9 @@ usage: cargo xtask TASK [ARGUMENTS]
   bench [NAME]   the figures the project is measured by, or one of them: fold untracked latency
                  flood huge idle (root; nothing else should run meanwhile)
   arm            the program built for 64-bit ARM, its folding tests run on an emulated one
-  fuzz [--seconds N] [TARGET...]
+  record [LOG...]
+                 lives through the runs of tests/data/replay again and keeps their logs (root)
+  fuzz [--seconds N] [--seed N] [TARGET...]
                  everything that reads bytes from outside, given damaged ones: 60 s each
   llm-test       asks a real model server (llama.cpp, from a package registry) about a program
   help           this text
@@ -74,6 +77,7 @@ fn main() -> ExitCode {
         "bench" => bench::run(rest),
         "arm" => arm::run(rest),
         "fuzz" => fuzz::run(rest),
+        "record" => record::run(rest),
         "llm-test" => llm::run(rest),
         "help" | "--help" | "-h" => {
             print!("{HELP}");

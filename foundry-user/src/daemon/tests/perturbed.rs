@@ -11,6 +11,7 @@ use crate::pipeline::effect::{Effect, ReadRequest};
 use crate::pipeline::input::{Bytes, Input, Listing, ReadAnswer, ReadFailure, ReadPart};
 use crate::sources::replay::Replay;
 use crate::store::{Edits, FileStorage, Store};
+use foundry_brick::parts::Part;
 use foundry_brick::{Brick, Payload};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -38,6 +39,8 @@ struct Disk {
     root: Option<(OsBytes, Stat)>,
     entries: BTreeMap<FileIdentity, BTreeMap<OsBytes, Stat>>,
     files: BTreeMap<FileIdentity, Content>,
+    /// What was last said of each directory itself, by whichever of its names.
+    directories: BTreeMap<FileIdentity, Stat>,
 }
 
 /// What happened between two syncs, and what was there at the second.
@@ -50,11 +53,16 @@ pub(super) struct Phase {
     ids: BTreeMap<ArtifactId, FileIdentity>,
 }
 
+/// What must not depend on the order in which things were heard.
 #[derive(Debug, PartialEq, Eq)]
-struct Shown {
-    size: u64,
-    hash: Option<[u8; 32]>,
-    cells: Vec<Vec<[u8; 4]>>,
+enum Shown {
+    File {
+        size: u64,
+        hash: Option<[u8; 32]>,
+        cells: Vec<Vec<[u8; 4]>>,
+    },
+    /// Places of entries say which came first; the entries themselves do not.
+    Directory(BTreeMap<OsBytes, Part>),
 }
 
 /// Replays a recording as it is, and takes it apart.
@@ -65,15 +73,23 @@ pub(super) fn phases(log: &Path) -> Vec<Phase> {
     let mut edits = edits(dir.path());
     let mut recording = Recording::default();
     let (mut phases, mut inputs, mut effects) = (vec![], vec![], vec![]);
+    let mut done = BTreeMap::new();
     for input in &mut replay {
-        let input = input.unwrap();
+        let input = match input.unwrap() {
+            // What a file looks like is not in the log: the store says it again.
+            Input::Stored(recorded) => done.remove(&recorded.ticket).map(Input::Stored).unwrap(),
+            other => other,
+        };
         recording.see(&input);
         inputs.push(input.clone());
         pipeline.step(input, &mut effects);
         for effect in effects.drain(..) {
             recording.asked(&effect);
             match effect {
-                Effect::Store(job) => drop(edits.carry_out(job)),
+                Effect::Store(job) => {
+                    let answer = edits.carry_out(job);
+                    done.extend(answer.map(|answer| (answer.ticket, answer)));
+                }
                 Effect::SyncDone { .. } => phases.push(Phase {
                     inputs: std::mem::take(&mut inputs),
                     disk: recording.disk.clone(),
@@ -99,7 +115,16 @@ fn shown(store: &Path) -> BTreeMap<OsBytes, Shown> {
             brick.cells(level.level, 0..level.cells.min(1 << 16), &mut cells).unwrap();
             cells
         });
-        let shown = Shown { size: brick.meta().size, hash: brick.blake3(), cells: cells.collect() };
+        let shown = match brick.parts().unwrap() {
+            Some(parts) => {
+                let named = |(_, part): (_, &Part)| (part.name.to_vec(), part.clone());
+                Shown::Directory(parts.iter().map(named).collect())
+            }
+            None => {
+                let (size, hash) = (brick.meta().size, brick.blake3());
+                Shown::File { size, hash, cells: cells.collect() }
+            }
+        };
         (brick.meta().path.clone(), shown)
     };
     crate::store::bricks(store).unwrap().into_iter().map(show).collect()
@@ -126,6 +151,7 @@ impl Recording {
         match input {
             Input::Watch { root, stat } => self.disk.root = Some((root.clone(), *stat)),
             Input::Listed { dir, outcome: Ok(listing) } => {
+                listing.entries.iter().for_each(|(_, stat)| self.directory(stat));
                 let entries = listing.entries.iter().cloned().collect();
                 self.disk.entries.insert(self.ids[dir], entries);
             }
@@ -135,9 +161,16 @@ impl Recording {
                     Some(stat) => drop(entries.insert(name.clone(), *stat)),
                     None => drop(entries.remove(name)),
                 }
+                found.iter().for_each(|stat| self.directory(stat));
             }
             Input::Read(answer) => self.part(answer),
             _ => {}
+        }
+    }
+
+    fn directory(&mut self, stat: &Stat) {
+        if stat.kind == FileKind::Directory {
+            self.disk.directories.insert(stat.identity, *stat);
         }
     }
 
@@ -248,7 +281,8 @@ impl Life {
     /// The newest that is known of an inode.
     fn stat(&self, stat: &Stat) -> Stat {
         let read = self.disk.files.get(&stat.identity).and_then(|c| c.stat);
-        read.unwrap_or(*stat)
+        let said = self.disk.directories.get(&stat.identity).copied();
+        read.or(said).unwrap_or(*stat)
     }
 
     fn list(&mut self, dir: ArtifactId, expect: &FileIdentity) {
