@@ -13,6 +13,7 @@ import { Input } from "./input.ts";
 import { Live } from "./live.ts";
 import { PALETTES } from "./palettes.ts";
 import { bounds } from "./shapes.ts";
+import { FADE_IN_MS } from "./tiles.ts";
 import type { FromWorker } from "./worker.ts";
 
 import { Explorer } from "./explorer.ts";
@@ -59,11 +60,12 @@ export class App extends Explorer {
   protected wire(): void {
     this.worker.onmessage = (e: MessageEvent<FromWorker>): void => {
       this.tiles.receive(e.data, performance.now());
-      const top = this.tiles.tiles.get(`${this.tiles.top}/0`);
-      if (top?.data) this.minimap.paint(top.data.cells, top.data.marks, this.theme);
+      const top = this.tiles.topTile();
+      if (top && top.version !== this.mapped) this.paintMinimap();
     };
     this.worker.onerror = (): void => this.messages.say("the part that fetches tiles failed; reload the page", "error", 0);
-    this.tiles.onChange = this.nodes.onChange = (): void => this.touch();
+    this.tiles.onChange = (): void => this.tend();
+    this.nodes.onChange = (): void => this.touch();
     this.tiles.onProblem = (why, final): void => this.messages.say(final ? `a tile is not shown: ${why}` : `a tile could not be had: ${why}; trying again`, final ? "error" : "warn");
     this.nodes.onProblem = (why): void => this.messages.say(`a directory could not be had: ${why}`, "warn");
     new Input(this.stage, { pan: (dx, dy) => this.pan(dx, dy), zoom: (x, y, f, s) => this.zoom(x, y, f, s), fitRect: (a, b, c, d) => this.fitScreen(a, b, c, d), hover: (x, y) => this.hover(x, y), leave: () => this.leave(), pick: (x, y) => void this.pick(x, y), key: (k, s) => this.key(k, s) }, () => this.dpr);
@@ -89,6 +91,7 @@ export class App extends Explorer {
     const motion = window.matchMedia("(prefers-reduced-motion: reduce)");
     const calm = (): void => {
       this.renderer.reducedMotion = motion.matches;
+      this.tiles.fadeMs = motion.matches ? 0 : FADE_IN_MS;
       this.touch();
     };
     motion.addEventListener("change", calm);
@@ -157,6 +160,8 @@ export class App extends Explorer {
           if (this.paused) this.heldTiles.add(`${t.level}/${t.index}`);
           else this.tiles.markStale(t.level, t.index);
         }
+        // Asked for at once: a frame may be a while in coming.
+        this.tiles.update(this.camera, this.view, performance.now());
         break;
       case "nodes":
         for (const id of m.nodes) {
@@ -194,7 +199,8 @@ export class App extends Explorer {
       this.tiles.seq = 0;
       this.live.epoch = world.epoch;
       this.take(world);
-      this.tiles.clear();
+      // What is on the screen stays until the server says that it is another: most of it is not.
+      this.tiles.markAllStale();
       this.nodes.clear();
       this.selected = this.hovered = null;
       await this.nodes.load(0);

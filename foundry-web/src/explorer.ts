@@ -173,10 +173,18 @@ export abstract class Explorer extends Scene {
     this.renderer.setTheme(theme);
     this.overlay.theme = theme;
     if (remember) this.state.theme = theme;
-    const top = this.tiles.tiles.get(`${this.tiles.top}/0`);
-    if (top?.data) this.minimap.paint(top.data.cells, top.data.marks, theme);
+    this.paintMinimap();
     this.showLegend();
     this.noteUrl();
+    this.touch();
+  }
+
+  /** The whole world, small. */
+  protected paintMinimap(): void {
+    const top = this.tiles.topTile();
+    if (!top?.data) return;
+    this.mapped = top.version;
+    this.minimap.paint(top.data, this.theme);
     this.touch();
   }
 

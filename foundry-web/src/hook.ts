@@ -15,6 +15,7 @@ declare global {
 function makeHook(app: App) {
   return {
     camera: () => ({ ...app.camera }),
+    work: () => ({ ...app.renderer.work }),
     setCamera: (x: number, y: number, scale: number) => {
       app.camera = { x, y, scale };
       // Not settled before it has been drawn from here.
@@ -22,7 +23,7 @@ function makeHook(app: App) {
       app.touch();
     },
     settled: () => app.stats.wanted > 0 && app.stats.ready === app.stats.wanted && app.tiles.pending() === 0,
-    tiles: () => ({ wanted: app.stats.wanted, ready: app.stats.ready, loaded: app.tiles.loaded, latencies: [...app.tiles.latencies] }),
+    tiles: () => ({ wanted: app.stats.wanted, ready: app.stats.ready, loaded: app.tiles.loaded, unchanged: app.tiles.unchanged, latencies: [...app.tiles.latencies] }),
     frames: () => [...app.stats.frames],
     heard: () => [...app.stats.heardAt],
     live: () => app.live.state,

@@ -29,7 +29,7 @@ const INK: Record<Theme, { halo: string; plate: string; name: string; faint: str
 
 const SANS = 'Inter, system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif';
 const MONO = 'ui-monospace, "JetBrains Mono", "DejaVu Sans Mono", Menlo, Consolas, monospace';
-const PULSE_MS = 2200;
+export const PULSE_MS = 2200;
 /** Height of the bar at the top, in CSS pixels: nothing is written under it. */
 const BAR = 42;
 
@@ -79,8 +79,8 @@ export class Overlay {
     this.canvas.height = view.h;
   }
 
-  /** Draws everything. True while a pulse is still fading. */
-  draw(s: Scene): boolean {
+  /** Draws everything. Says whether pulses are fading, or wait for their end, or are none. */
+  draw(s: Scene): "on" | "still" | "no" {
     const g = this.g;
     g.setTransform(1, 0, 0, 1, 0, 0);
     g.clearRect(0, 0, s.view.w, s.view.h);
@@ -94,7 +94,8 @@ export class Overlay {
     if (this.labels) this.names(s, seen);
     this.pins(s);
     this.rulers(s);
-    return moving;
+    // Without motion a pulse looks the same until it ends.
+    return !moving ? "no" : s.reducedMotion && s.pulses.every((p) => p.at <= s.now) ? "still" : "on";
   }
 
   private path(s: Scene, shape: Shape, inset: number): Path2D {

@@ -36,6 +36,11 @@ export const CLASS_COLOURS: Record<Theme, readonly string[]> = {
   light: ["#e9edf3", "#0f8f74", "#2b7fb8", "#c96f10", "#5b3a16"],
 };
 
+/** Whether cells of a class have values of their own: not what is empty, reserved, gone or unreadable. */
+export function isContent(kind: number): boolean {
+  return kind > 1 && !(kind >= 11 && kind <= 13);
+}
+
 /** Colours of the world's classes (sections), by position. */
 export const SECTION_COLOURS: Record<Theme, readonly string[]> = {
   dark: ["#0a0d14", "#141a26", "#7f8ea3", "#e69f00", "#56b4e9", "#cc79a7", "#f0e442", "#8d7bd1", "#5f7285", "#2fbf8f", "#d55e00", "#1d1420", "#5a1f28"],

@@ -8,7 +8,7 @@ import { type Camera, type View } from "./camera.ts";
 import { el, fill, icon } from "./dom.ts";
 import { formatBytes, formatTime, visibleName } from "./format.ts";
 import type { Node, RegionNode } from "./nodes.ts";
-import { CLASS_COLOURS, type Rgb, type Theme, legend, parseHex, shareColour } from "./palettes.ts";
+import { CLASS_COLOURS, type Rgb, type Theme, byteClass, isContent, legend, parseHex, shareColour } from "./palettes.ts";
 import type { Activity } from "./wire.ts";
 
 const MOST_ENTRIES = 120;
@@ -189,7 +189,7 @@ export class Minimap {
   }
 
   /** Takes the top tile as the picture. */
-  paint(cells: Uint8Array, marks: Uint8Array, theme: Theme): void {
+  paint({ channels, cells, marks }: { channels: 0 | 1 | 4; cells: Uint8Array; marks: Uint8Array }, theme: Theme): void {
     const g = this.picture.getContext("2d");
     if (!g || cells.length === 0) return;
     const image = g.createImageData(256, 256);
@@ -197,8 +197,10 @@ export class Minimap {
     const colours = CLASS_COLOURS[theme].map(parseHex);
     for (let i = 0; i < 65536; i++) {
       const kind = marks.length === 4 ? (marks[0] as number) : (marks[i * 4] as number);
-      const rgb = kind < 2 ? ground : shareColour(cells, i * 4, colours);
-      image.data.set([rgb[0], rgb[1], rgb[2], 255], i * 4);
+      const own = channels === 1 ? (colours[byteClass(cells[i * 4] as number)] as Rgb) : shareColour(cells, i * 4, colours);
+      const rgb = isContent(kind) ? own : ground;
+      for (let c = 0; c < 3; c++) image.data[i * 4 + c] = rgb[c] as number;
+      image.data[i * 4 + 3] = 255;
     }
     g.putImageData(image, 0, 0);
   }

@@ -1,19 +1,21 @@
-// Tiles on the GPU: one mesh a tile, coloured by the shader.
+// Tiles on the GPU: a picture of each, coloured once, and a mesh that shows it.
 //
 // Knows: PixiJS, rasters. Must never know: the network, panels.
-// Keeps: positions are differences to the camera, computed in doubles; a texture is uploaded only
-// when its tile is another version; textures of tiles that are gone are destroyed, few a frame.
+// Keeps: positions are differences to the camera, computed in doubles; a texture is uploaded, and a
+// picture painted, only when its tile, the palette or the theme is another; a frame that would look
+// like the last is not drawn; what belongs to tiles that are gone is destroyed, few a frame.
 
 import "pixi.js/unsafe-eval";
-import { Application, BufferImageSource, Container, Geometry, GlProgram, Mesh, Shader, TextureSource, UniformGroup } from "pixi.js";
+import { Application, BufferImageSource, Container, Geometry, GlProgram, Mesh, RenderTexture, Shader, TextureSource, UniformGroup } from "pixi.js";
 import type { Camera, View } from "./camera.ts";
 import { TILE } from "./curve.ts";
 import { LUT_ROWS, LUT_WIDTH, type Theme, buildLut } from "./palettes.ts";
-import { FRAGMENT, VERTEX } from "./shader.ts";
-import type { Tile } from "./tiles.ts";
+import { COLOUR, SHOW, VERTEX } from "./shader.ts";
+import { FADE_IN_MS, type Tile } from "./tiles.ts";
 
-const FADE_IN_MS = 180;
 const GLOW_MS = 1600;
+/** Pictures that wait for a tile. */
+const MOST_SPARE = 32;
 
 function source(data: Uint8Array<ArrayBuffer>, width: number, height: number, format: "rgba8unorm" | "r8unorm"): BufferImageSource {
   return new BufferImageSource({ resource: data, width, height, format, scaleMode: "nearest", alphaMode: "no-premultiply-alpha", autoGarbageCollect: false });
@@ -26,26 +28,36 @@ interface Drawn {
   cells: TextureSource;
   marks: TextureSource;
   changed: TextureSource;
-  seenAt: number;
+  /** As it was painted last; none while it is not on the screen. */
+  picture: RenderTexture | null;
+  painted: string;
 }
 
 export class Renderer {
   readonly app = new Application();
   private readonly layer = new Container();
   private readonly drawn = new Map<string, Drawn>();
+  private readonly spare: RenderTexture[] = [];
   private readonly blankCells = source(new Uint8Array(4), 1, 1, "rgba8unorm");
   private readonly blankChanged = source(new Uint8Array([0, 0, 0, 0]), 1, 1, "r8unorm");
   /** Marks that are one value all over are shared. */
   private readonly flatMarks = new Map<number, TextureSource>();
   private lut = source(buildLut("dark"), LUT_WIDTH, LUT_ROWS, "rgba8unorm");
-  private readonly paint = new UniformGroup({ uPaint: { value: new Float32Array([0, 1, 1, 0]), type: "vec4<f32>" } });
+  private readonly easel = new Container();
+  private readonly model = new UniformGroup({ uTile: { value: new Float32Array(2), type: "vec2<f32>" } });
+  private readonly paint = new UniformGroup({ uPaint: { value: new Float32Array(2), type: "vec2<f32>" } });
+  private readonly look = new UniformGroup({ uView: { value: new Float32Array([1, 1, 0]), type: "vec3<f32>" } });
+  private brush!: Shader;
   private program!: GlProgram;
   private geometry!: Geometry;
+  /** What the last frame showed, in words. */
+  private last = "";
   smooth = true;
   /** Whether what changed glows for a moment. */
   glows = true;
   reducedMotion = false;
-  uploads = 0;
+  /** What was done so far: textures uploaded, pictures painted, frames drawn. */
+  readonly work = { uploads: 0, pictures: 0, frames: 0 };
 
   async start(host: HTMLElement): Promise<void> {
     await this.app.init({
@@ -62,36 +74,61 @@ export class Renderer {
     });
     this.app.canvas.setAttribute("aria-hidden", "true");
     host.appendChild(this.app.canvas);
+    // What a GPU forgot is painted again.
+    this.app.canvas.addEventListener("webglcontextrestored", () => {
+      this.last = "";
+      for (const d of this.drawn.values()) d.painted = "";
+    });
     this.app.stage.addChild(this.layer);
     this.app.stage.eventMode = "none";
-    this.program = GlProgram.from({ vertex: VERTEX, fragment: FRAGMENT, name: "cells" });
+    this.layer.sortableChildren = true;
+    this.program = GlProgram.from({ vertex: VERTEX, fragment: SHOW, name: "show" });
     const n = TILE;
     this.geometry = new Geometry({
       attributes: { aPosition: { buffer: new Float32Array([0, 0, n, 0, n, n, 0, n]), format: "float32x2" } },
       indexBuffer: new Uint32Array([0, 1, 2, 0, 2, 3]),
     });
+    this.brush = new Shader({
+      glProgram: GlProgram.from({ vertex: VERTEX, fragment: COLOUR, name: "colour" }),
+      resources: { uCells: this.blankCells, uMarks: this.blankCells, uLut: this.lut, tile: this.model, paint: this.paint },
+    });
+    this.easel.addChild(new Mesh({ geometry: this.geometry, shader: this.brush }));
   }
 
   setTheme(theme: Theme): void {
     const old = this.lut;
     this.lut = source(buildLut(theme), LUT_WIDTH, LUT_ROWS, "rgba8unorm");
-    for (const d of this.drawn.values()) (d.mesh.shader as Shader).resources["uLut"] = this.lut;
+    this.brush.resources["uLut"] = this.lut;
     old.destroy();
     this.app.renderer.background.color = theme === "dark" ? 0x0a0d14 : 0xf4f6fa;
-    (this.paint.uniforms.uPaint as Float32Array)[3] = theme === "light" ? 1 : 0;
+    (this.paint.uniforms.uPaint as Float32Array)[1] = theme === "light" ? 1 : 0;
+    (this.look.uniforms.uView as Float32Array)[2] = theme === "light" ? 1 : 0;
+    this.paint.update();
   }
 
   setPalette(position: number): void {
     (this.paint.uniforms.uPaint as Float32Array)[0] = position;
+    this.paint.update();
+  }
+
+  resize(): void {
+    this.app.resize();
+    this.last = "";
   }
 
   /** Draws tiles, coarse ones first. True while something still moves. */
   draw(show: Tile[], camera: Camera, view: View, now: number): boolean {
     let moving = false;
     const dpr = this.app.renderer.resolution;
+    const paint = (this.paint.uniforms.uPaint as Float32Array).join();
+    const finest = show[show.length - 1];
+    const look = this.look.uniforms.uView as Float32Array;
+    look[0] = finest ? camera.scale * 2 ** finest.level : 1;
+    look[1] = this.smooth ? 1 : 0;
+    const frame = [`${paint} ${look.join()} ${view.w} ${view.h}`];
     const shown = new Set<string>();
     show.forEach((tile, order) => {
-      const d = this.drawnFor(tile);
+      const d = this.drawnFor(tile, paint);
       shown.add(tile.key);
       const side = TILE * 2 ** tile.level * camera.scale;
       const x = (tile.tx * TILE * 2 ** tile.level - camera.x) * camera.scale + view.w / 2;
@@ -99,51 +136,46 @@ export class Renderer {
       // Device pixels to the renderer's units; edges on whole pixels so that no seam shows.
       const x0 = Math.round(x);
       const y0 = Math.round(y);
+      const [w, h] = [Math.round(x + side) - x0, Math.round(y + side) - y0];
       d.mesh.position.set(x0 / dpr, y0 / dpr);
-      d.mesh.scale.set((Math.round(x + side) - x0) / TILE / dpr, (Math.round(y + side) - y0) / TILE / dpr);
+      d.mesh.scale.set(w / TILE / dpr, h / TILE / dpr);
       d.mesh.zIndex = order;
       d.mesh.visible = true;
-      d.seenAt = now;
       const fade = this.reducedMotion ? 1 : Math.min(1, (now - tile.arrivedAt) / FADE_IN_MS);
       const glow = tile.changedAt === 0 || !this.glows ? 0 : Math.max(0, 1 - (now - tile.changedAt) / GLOW_MS);
       const steady = this.reducedMotion ? (glow > 0 ? 0.7 : 0) : glow ** 1.5;
       const u = d.uniforms.uniforms.uTile as Float32Array;
-      u[0] = tile.data?.channels ?? 0;
-      u[1] = (tile.data?.marks.length ?? 0) === 4 ? 1 : 0;
-      u[2] = steady;
-      u[3] = fade;
-      d.uniforms.uniforms.uFlatChanged = d.changed === this.blankChanged ? 1 : 0;
+      u[0] = steady;
+      u[1] = fade;
+      u[2] = d.changed === this.blankChanged ? 1 : 0;
       d.uniforms.update();
+      frame.push(`${tile.key} ${tile.version} ${x0} ${y0} ${w} ${h} ${steady} ${fade}`);
       moving ||= fade < 1 || glow > 0;
     });
-    for (const [key, d] of this.drawn) if (!shown.has(key)) d.mesh.visible = false;
-    const p = this.paint.uniforms.uPaint as Float32Array;
-    const first = show[show.length - 1];
-    p[1] = first ? camera.scale * 2 ** first.level : 1;
-    p[2] = this.smooth ? 1 : 0;
-    this.paint.update();
-    this.layer.sortableChildren = true;
-    this.app.renderer.render(this.app.stage);
+    for (const [key, d] of this.drawn) if (!shown.has(key)) this.putAway(d);
+    const text = frame.join("\n");
+    if (text !== this.last) {
+      this.last = text;
+      this.look.update();
+      this.work.frames++;
+      this.app.renderer.render(this.app.stage);
+    }
     return moving;
   }
 
-  private drawnFor(tile: Tile): Drawn {
+  private drawnFor(tile: Tile, paint: string): Drawn {
     let d = this.drawn.get(tile.key);
     if (!d) {
-      const uniforms = new UniformGroup({
-        uTile: { value: new Float32Array(4), type: "vec4<f32>" },
-        uFlatChanged: { value: 1, type: "f32" },
-      });
-      const shader = new Shader({
-        glProgram: this.program,
-        resources: { uCells: this.blankCells, uMarks: this.blankCells, uChanged: this.blankChanged, uLut: this.lut, tile: uniforms, paint: this.paint },
-      });
+      const uniforms = new UniformGroup({ uTile: { value: new Float32Array([0, 1, 1]), type: "vec3<f32>" } });
+      const shader = new Shader({ glProgram: this.program, resources: { uPicture: this.blankCells, uChanged: this.blankChanged, tile: uniforms, look: this.look } });
       const mesh = new Mesh({ geometry: this.geometry, shader });
       this.layer.addChild(mesh);
-      d = { mesh, uniforms, version: 0, cells: this.blankCells, marks: this.blankCells, changed: this.blankChanged, seenAt: 0 };
+      d = { mesh, uniforms, version: 0, cells: this.blankCells, marks: this.blankCells, changed: this.blankChanged, picture: null, painted: "" };
       this.drawn.set(tile.key, d);
     }
     if (d.version !== tile.version && tile.data) this.upload(d, tile);
+    const wanted = `${d.version} ${paint}`;
+    if (!d.picture || d.painted !== wanted) this.paintTile(d, tile, wanted);
     return d;
   }
 
@@ -155,12 +187,37 @@ export class Renderer {
     d.cells = data.cells.length > 0 ? source(data.cells, TILE, TILE, "rgba8unorm") : this.blankCells;
     d.changed = data.changed.length > 0 ? source(data.changed, TILE, TILE, "r8unorm") : this.blankChanged;
     d.marks = data.marks.length === 4 ? this.flat(data.marks) : source(data.marks, TILE, TILE, "rgba8unorm");
-    const r = (d.mesh.shader as Shader).resources as Record<string, unknown>;
-    r["uCells"] = d.cells;
-    r["uMarks"] = d.marks;
-    r["uChanged"] = d.changed;
-    this.uploads++;
+    (d.mesh.shader as Shader).resources["uChanged"] = d.changed;
+    this.work.uploads++;
+    // The brush must not hold what is destroyed.
+    this.brush.resources["uCells"] = d.cells;
+    this.brush.resources["uMarks"] = d.marks;
     for (const s of old) if (s !== this.blankCells && s !== this.blankChanged) s.destroy();
+  }
+
+  /** Colours each cell of a tile once. */
+  private paintTile(d: Drawn, tile: Tile, as: string): void {
+    d.picture ??= this.spare.pop() ?? RenderTexture.create({ width: TILE, height: TILE, resolution: 1, scaleMode: "linear", antialias: false });
+    d.painted = as;
+    this.brush.resources["uCells"] = d.cells;
+    this.brush.resources["uMarks"] = d.marks;
+    const u = this.model.uniforms.uTile as Float32Array;
+    u[0] = tile.data?.channels ?? 0;
+    u[1] = (tile.data?.marks.length ?? 0) === 4 ? 1 : 0;
+    this.model.update();
+    this.app.renderer.render({ container: this.easel, target: d.picture, clear: true });
+    (d.mesh.shader as Shader).resources["uPicture"] = d.picture.source;
+    this.work.pictures++;
+  }
+
+  /** What left the screen gives its picture back; its cells stay. */
+  private putAway(d: Drawn): void {
+    d.mesh.visible = false;
+    if (!d.picture) return;
+    (d.mesh.shader as Shader).resources["uPicture"] = this.blankCells;
+    if (this.spare.length < MOST_SPARE) this.spare.push(d.picture);
+    else d.picture.destroy(true);
+    d.picture = null;
   }
 
   private isShared(s: TextureSource): boolean {
@@ -183,8 +240,10 @@ export class Renderer {
     for (const [key, d] of this.drawn) {
       if (alive(key) || budget === 0) continue;
       budget--;
+      this.putAway(d);
       this.layer.removeChild(d.mesh);
       d.mesh.destroy();
+      this.brush.resources["uCells"] = this.brush.resources["uMarks"] = this.blankCells;
       for (const s of [d.cells, d.changed, ...(this.isShared(d.marks) ? [] : [d.marks])]) {
         if (s !== this.blankCells && s !== this.blankChanged) s.destroy();
       }

@@ -1,7 +1,8 @@
 // The scene: where one looks, what is drawn for it, and how one gets from place to place.
 //
 // Knows: the camera, the stores, the renderers. Must never know: keys, messages of the server.
-// Keeps: a frame is drawn only when something changed.
+// Keeps: a frame is drawn only when something changed; tiles that come or grow old are looked after
+// without drawing what did not change.
 
 import { type Activity } from "./wire.ts";
 import { type Chain, type Hit, type WorldInfo, api } from "./api.ts";
@@ -11,7 +12,7 @@ import { el } from "./dom.ts";
 import { Inspector } from "./inspector.ts";
 import { Live } from "./live.ts";
 import { type Node, NodeStore } from "./nodes.ts";
-import { Overlay, type Pin, type Pulse } from "./overlay.ts";
+import { Overlay, PULSE_MS, type Pin, type Pulse } from "./overlay.ts";
 import { ActivityPanel, Breadcrumb, Legend, Messages, Minimap, SearchPanel, helpDialog } from "./panels.ts";
 import { PALETTES, PALETTE_IDS, type Theme } from "./palettes.ts";
 import { Renderer } from "./renderer.ts";
@@ -44,6 +45,8 @@ export abstract class Scene {
   protected readonly search = new SearchPanel();
   protected readonly legend = new Legend();
   protected readonly minimap = new Minimap();
+  /** Version of the tile that the minimap shows. */
+  protected mapped = 0;
   protected readonly breadcrumb = new Breadcrumb();
   protected readonly help = helpDialog();
   protected readonly tip = el("div", { class: "tip", hidden: true });
@@ -61,6 +64,10 @@ export abstract class Scene {
   protected state: ViewState;
   protected flight: Flight | null = null;
   protected dirty = true;
+  /** Tiles are not what they were; whether that shows is found out by looking. */
+  protected untended = false;
+  protected tendTimer = 0;
+  protected pulseTimer = 0;
   protected frame = 0;
   protected selected: Node | null = null;
   protected offset: number | null = null;
@@ -115,10 +122,14 @@ export abstract class Scene {
     this.dirty = true;
   }
 
+  tend(): void {
+    this.untended = true;
+  }
+
   protected resize(): void {
     this.dpr = this.renderer.app.renderer.resolution;
     const r = this.stage.getBoundingClientRect();
-    this.renderer.app.resize();
+    this.renderer.resize();
     this.view = { w: Math.max(1, Math.round(r.width * this.dpr)), h: Math.max(1, Math.round(r.height * this.dpr)) };
     this.overlay.resize(this.view);
     this.touch();
@@ -129,10 +140,8 @@ export abstract class Scene {
       this.frame = requestAnimationFrame(step);
       this.advance(now);
       // A flight, a fading pulse or a tile that waits for its turn asks for the next frame itself.
-      if (this.dirty) {
-        this.dirty = false;
-        this.draw(now);
-      }
+      if (this.dirty) this.draw(now);
+      else if (this.untended) this.drawTiles(now);
     };
     this.frame = requestAnimationFrame(step);
   }
@@ -152,37 +161,54 @@ export abstract class Scene {
     this.touch();
   }
 
-  protected draw(now: number): void {
+  /** Asks for tiles that are missing, and shows those that are here. */
+  protected drawTiles(now: number): void {
     const begun = performance.now();
-    const { show, wanted, level } = this.tiles.update(this.camera, this.view, now);
-    let moving = this.renderer.draw(show, this.camera, this.view, now);
-    this.pulses = this.pulses.filter((p) => now - p.at < 2400);
-    moving =
-      this.overlay.draw({
-        camera: this.camera,
-        view: this.view,
-        layout: this.tiles.layout,
-        now,
-        selected: this.selected,
-        offset: this.offset,
-        hovered: this.hovered,
-        pulses: this.pulses,
-        pins: this.pins,
-        diffs: this.diffs,
-        byteAt: (i) => this.tiles.byteAt(i),
-        dpr: this.dpr,
-        reducedMotion: this.renderer.reducedMotion,
-        end: this.tiles.end,
-      }) || moving;
+    this.untended = false;
+    const { show, wanted, level, later } = this.tiles.update(this.camera, this.view, now);
+    const moving = this.renderer.draw(show, this.camera, this.view, now);
     this.renderer.sweep((key) => this.tiles.tiles.has(key));
-    const used = this.home ? Math.max(this.home.x, this.home.y) * 2 : 256;
-    this.minimap.draw(this.camera, this.view, this.tiles.top, used, this.theme);
-    this.whereAmI();
     this.subscribe(wanted, level);
     this.stats.frame(performance.now() - begun, wanted.length, wanted.filter((t) => t.data && !t.stale).length);
     // Drawing twice as fine where the machine is slow is no use to anyone.
     if (this.stats.slow()) this.renderer.smooth = false;
-    if (moving || wanted.some((t) => t.retryAt > now)) this.touch();
+    if (moving || wanted.some((t) => t.retryAt > now)) this.tend();
+    // Bytes are written over their cells.
+    if (this.tiles.bytesCame && this.camera.scale >= 20 * this.dpr) this.touch();
+    this.tiles.bytesCame = false;
+    if (later === Infinity) return;
+    window.clearTimeout(this.tendTimer);
+    this.tendTimer = window.setTimeout(() => this.tend(), Math.max(0, later - now));
+  }
+
+  protected draw(now: number): void {
+    this.dirty = false;
+    this.drawTiles(now);
+    this.pulses = this.pulses.filter((p) => now - p.at < 2400);
+    const moving = this.overlay.draw({
+      camera: this.camera,
+      view: this.view,
+      layout: this.tiles.layout,
+      now,
+      selected: this.selected,
+      offset: this.offset,
+      hovered: this.hovered,
+      pulses: this.pulses,
+      pins: this.pins,
+      diffs: this.diffs,
+      byteAt: (i) => this.tiles.byteAt(i),
+      dpr: this.dpr,
+      reducedMotion: this.renderer.reducedMotion,
+      end: this.tiles.end,
+    });
+    const used = this.home ? Math.max(this.home.x, this.home.y) * 2 : 256;
+    this.minimap.draw(this.camera, this.view, this.tiles.top, used, this.theme);
+    this.whereAmI();
+    if (moving === "on") this.touch();
+    else if (moving === "still") {
+      window.clearTimeout(this.pulseTimer);
+      this.pulseTimer = window.setTimeout(() => this.touch(), PULSE_MS);
+    }
   }
 
   protected subscribe(wanted: { level: number; index: number }[], level: number): void {

@@ -1,7 +1,8 @@
-// The shader that colours cells.
+// Two shaders: one colours the cells of a tile into a picture of it, one puts pictures on the screen.
 //
 // Knows: the table of palettes.ts, the rasters of raster.ts. Must never know: where tiles come from.
-// Keeps: colour is a function of the cell, its mark and the palette; switching one uploads nothing.
+// Keeps: colour is a function of the cell, its mark and the palette; switching one uploads nothing;
+// a cell is coloured once for each picture, however many pixels it takes and however often it is drawn.
 
 export const VERTEX = `#version 300 es
 in vec2 aPosition;
@@ -16,27 +17,24 @@ void main() {
 }
 `;
 
-export const FRAGMENT = `#version 300 es
+export const COLOUR = `#version 300 es
 precision highp float;
 precision highp int;
 in vec2 vCell;
 out vec4 finalColor;
 uniform sampler2D uCells;
 uniform sampler2D uMarks;
-uniform sampler2D uChanged;
 uniform sampler2D uLut;
-// channels (0, 1 or 4), whether marks and changes are one texel each, glow of changes, alpha
-uniform vec4 uTile;
-uniform float uFlatChanged;
-// palette, pixels a cell, whether to smooth edges, light theme
-uniform vec4 uPaint;
+// channels (0, 1 or 4), whether marks are one texel
+uniform vec2 uTile;
+// palette, light theme
+uniform vec2 uPaint;
 
 vec3 table(int row, float i) {
   return texelFetch(uLut, ivec2(int(clamp(i, 0.0, 255.0) + 0.5), row), 0).rgb;
 }
 
 vec3 colourAt(ivec2 p) {
-  p = clamp(p, ivec2(0), ivec2(255));
   vec4 mark = texelFetch(uMarks, uTile.y > 0.5 ? ivec2(0) : p, 0) * 255.0;
   int kind = int(mark.r + 0.5);
   vec3 rgb = table(3, mark.r);
@@ -68,37 +66,49 @@ vec3 colourAt(ivec2 p) {
     else if (palette == 2) rgb = table(2, bytes ? value : 255.0 * (share.y * 0.36 + share.z * 0.75 + share.w * 0.1));
     else {
       vec3 flatColour = palette == 3 ? table(3, mark.r) : palette == 4 ? table(4, mark.g) : table(5, mark.b);
-      vec3 ground = uPaint.w > 0.5 ? vec3(0.97) : vec3(0.035, 0.045, 0.07);
+      vec3 ground = uPaint.y > 0.5 ? vec3(0.97) : vec3(0.035, 0.045, 0.07);
       rgb = mix(ground, flatColour, grain);
     }
     // Changed since it was folded: striped, so that it cannot be taken for the truth.
     if (int(mark.a + 0.5) % 2 == 1 && (p.x + p.y) % 4 == 0) rgb = mix(rgb, vec3(0.86, 0.2, 0.45), 0.75);
   } else if (kind == 1) {
-    rgb *= ((p.x / 4 + p.y / 4) % 2 == 0) ? 1.0 : (uPaint.w > 0.5 ? 0.985 : 1.12);
+    rgb *= ((p.x / 4 + p.y / 4) % 2 == 0) ? 1.0 : (uPaint.y > 0.5 ? 0.985 : 1.12);
   } else if (kind >= 11) {
     rgb *= ((p.x + p.y) % 6 < 2) ? 1.35 : 1.0;
-  }
-  if (uTile.z > 0.0) {
-    float changed = texelFetch(uChanged, uFlatChanged > 0.5 ? ivec2(0) : p, 0).r * uTile.z;
-    vec3 glow = uPaint.w > 0.5 ? vec3(0.9, 0.32, 0.0) : vec3(1.0, 0.86, 0.5);
-    rgb = mix(rgb, glow, changed);
   }
   return rgb;
 }
 
 void main() {
-  vec3 rgb;
-  if (uPaint.z > 0.5) {
+  finalColor = vec4(colourAt(ivec2(floor(vCell))), 1.0);
+}
+`;
+
+export const SHOW = `#version 300 es
+precision highp float;
+in vec2 vCell;
+out vec4 finalColor;
+uniform sampler2D uPicture;
+uniform sampler2D uChanged;
+// glow of changes, alpha, whether changes are one texel
+uniform vec3 uTile;
+// pixels a cell, whether to smooth edges, light theme
+uniform vec3 uView;
+
+void main() {
+  vec2 at = floor(vCell) + 0.5;
+  if (uView.y > 0.5) {
+    // Between two cells the filter of the texture mixes them, over one pixel of the screen.
     vec2 p = vCell - 0.5;
     vec2 i = floor(p);
-    vec2 f = clamp((p - i - 0.5) * uPaint.y + 0.5, 0.0, 1.0);
-    ivec2 q = ivec2(i);
-    vec3 a = colourAt(q), b = colourAt(q + ivec2(1, 0));
-    vec3 c = colourAt(q + ivec2(0, 1)), d = colourAt(q + ivec2(1, 1));
-    rgb = mix(mix(a, b, f.x), mix(c, d, f.x), f.y);
-  } else {
-    rgb = colourAt(ivec2(floor(vCell)));
+    at = i + 0.5 + clamp((p - i - 0.5) * uView.x + 0.5, 0.0, 1.0);
   }
-  finalColor = vec4(rgb * uTile.w, uTile.w);
+  vec3 rgb = texture(uPicture, at / 256.0).rgb;
+  if (uTile.x > 0.0) {
+    float changed = texelFetch(uChanged, uTile.z > 0.5 ? ivec2(0) : clamp(ivec2(floor(vCell)), ivec2(0), ivec2(255)), 0).r * uTile.x;
+    vec3 glow = uView.z > 0.5 ? vec3(0.9, 0.32, 0.0) : vec3(1.0, 0.86, 0.5);
+    rgb = mix(rgb, glow, changed);
+  }
+  finalColor = vec4(rgb * uTile.y, uTile.y);
 }
 `;

@@ -23,10 +23,15 @@ export interface Tile extends TileKey {
   retryAt: number;
   problem: string | null;
   usedAt: number;
+  askedAt: number;
 }
 
 const MOST_TILES = 320;
 const MOST_REQUESTS = 12;
+/** How long a tile takes to come into sight; what is behind it is shown until then. */
+export const FADE_IN_MS = 180;
+/** Between two looks at what is only held ready. */
+const LAZY_MS = 1000;
 
 /** Whether the newest is not here; what is under way is not here yet. */
 function lacks(tile: Tile): boolean {
@@ -43,10 +48,15 @@ export class TileStore {
   top = 0;
   layout: Layout = "hilbert";
   live = true;
+  fadeMs = FADE_IN_MS;
   /** `node:generation` of the artifact that is shown as it was. */
   back: string | null = null;
   loaded = 0;
+  /** Answers that said that a tile is what it was. */
+  unchanged = 0;
   latencies: number[] = [];
+  /** Bytes came that may stand written on the map; whoever writes them there clears it. */
+  bytesCame = false;
   onChange: () => void = () => {};
   onProblem: (why: string, final: boolean) => void = () => {};
 
@@ -65,15 +75,23 @@ export class TileStore {
     let tile = this.tiles.get(key);
     if (!tile) {
       const at = tileToPoint(this.layout, level, index);
-      tile = { key, level, index, tx: at.x, ty: at.y, version: 0, arrivedAt: 0, changedAt: 0, request: null, stale: false, failures: 0, retryAt: 0, problem: null, usedAt: 0 };
+      tile = { key, level, index, tx: at.x, ty: at.y, version: 0, arrivedAt: 0, changedAt: 0, request: null, stale: false, failures: 0, retryAt: 0, problem: null, usedAt: 0, askedAt: 0 };
       this.tiles.set(key, tile);
     }
     return tile;
   }
 
-  /** Chooses what is shown and asks for what is missing. Returns coarse tiles first. */
-  update(camera: Camera, view: View, now: number): { show: Tile[]; wanted: Tile[]; level: number } {
-    if (this.end === 0) return { show: [], wanted: [], level: 0 };
+  /** The tile that shows everything, where it is known. */
+  topTile(): Tile | undefined {
+    return this.tiles.get(`${this.top}/0`);
+  }
+
+  /**
+   * Chooses what is shown and asks for what is missing. Returns coarse tiles first, and when it is to be
+   * called again though nothing changed.
+   */
+  update(camera: Camera, view: View, now: number): { show: Tile[]; wanted: Tile[]; level: number; later: number } {
+    if (this.end === 0) return { show: [], wanted: [], level: 0, later: Infinity };
     const level = levelFor(camera.scale, this.top);
     const wanted = visibleTiles(this.layout, camera, view, level, this.end).map((k) => this.get(k.level, k.index));
     // The top is always kept: it is the last resort of every place.
@@ -85,10 +103,16 @@ export class TileStore {
       if (lacks(tile)) asked.push(tile);
       if (tile.data) show.set(tile.key, tile);
       // While it fades in, or where it is missing, what is behind it is shown.
-      if (!tile.data || now - tile.arrivedAt < 220) this.standIns(tile, show, now);
+      if (!tile.data || now - tile.arrivedAt < this.fadeMs) this.standIns(tile, show, now);
     }
     topTile.usedAt = now;
-    if (lacks(topTile)) asked.push(topTile);
+    let later = Infinity;
+    if (lacks(topTile) && !wanted.includes(topTile)) {
+      // What is looked at goes first: nobody waits for the newest of what is only held ready.
+      const due = topTile.data && topTile.request === null ? topTile.askedAt + LAZY_MS : 0;
+      if (due <= now) asked.push(topTile);
+      else later = due;
+    }
     const near = visibleTiles(this.layout, camera, view, Math.min(level + 2, this.top), this.end).map((k) => this.get(k.level, k.index));
     for (const tile of near) {
       tile.usedAt = now;
@@ -97,7 +121,7 @@ export class TileStore {
     this.request(asked, now);
     this.forgetOld();
     const list = [...show.values()].sort((a, b) => b.level - a.level);
-    return { show: list, wanted, level };
+    return { show: list, wanted, level, later };
   }
 
   private standIns(tile: Tile, show: Map<string, Tile>, now: number): void {
@@ -141,9 +165,10 @@ export class TileStore {
       if (tile.request !== null || now < tile.retryAt) continue;
       tile.request = this.nextRequest++;
       this.byRequest.set(tile.request, tile);
+      tile.askedAt = now;
       // What changes while this is under way makes it stale again.
       tile.stale = false;
-      this.post({ kind: "load", id: tile.request, url: this.url(tile), level: tile.level, index: tile.index, layout: this.layout, compare: tile.data !== undefined, fresh: tile.failures > 0 });
+      this.post({ kind: "load", id: tile.request, url: this.url(tile), level: tile.level, index: tile.index, layout: this.layout, compare: tile.data !== undefined, etag: tile.data?.etag ?? null, fresh: tile.failures > 0 });
     }
   }
 
@@ -159,11 +184,16 @@ export class TileStore {
       tile.retryAt = now + Math.min(m.final ? 30000 : 8000, 250 * 2 ** tile.failures);
       if (tile.data) tile.stale = true;
       this.onProblem(m.why, m.final);
+    } else if (m.kind === "same") {
+      tile.failures = 0;
+      tile.problem = null;
+      this.unchanged++;
     } else {
       if (!tile.data) tile.arrivedAt = now;
       if (m.changed.length > 0) tile.changedAt = now;
       tile.data = m;
       tile.version++;
+      this.bytesCame ||= m.bytes.length > 0;
       tile.failures = 0;
       tile.problem = null;
       this.loaded++;

@@ -8,7 +8,7 @@ import { rasterize } from "./raster.ts";
 import { WireError, decodeTile } from "./wire.ts";
 
 export type ToWorker =
-  | { kind: "load"; id: number; url: string; level: number; index: number; layout: Layout; compare: boolean; fresh: boolean }
+  | { kind: "load"; id: number; url: string; level: number; index: number; layout: Layout; compare: boolean; etag: string | null; fresh: boolean }
   | { kind: "cancel"; id: number }
   | { kind: "forget" };
 
@@ -20,12 +20,14 @@ export type FromWorker =
       summary: boolean;
       differs: boolean;
       seq: number;
+      etag: string | null;
       cells: Uint8Array<ArrayBuffer>;
       marks: Uint8Array<ArrayBuffer>;
       changed: Uint8Array<ArrayBuffer>;
       bytes: Uint8Array<ArrayBuffer>;
       ms: number;
     }
+  | { kind: "same"; id: number; ms: number }
   | { kind: "failed"; id: number; why: string; final: boolean };
 
 /** Cells of tiles that may be replaced, newest last; bounded. */
@@ -47,14 +49,16 @@ async function load(m: Extract<ToWorker, { kind: "load" }>): Promise<void> {
   running.set(m.id, abort);
   const begun = performance.now();
   try {
-    const response = await fetch(m.url, { signal: abort.signal, cache: m.fresh ? "no-cache" : "default", credentials: "same-origin" });
+    const key = `${m.level}/${m.index}`;
+    // What the page has, the server sends only where it is another by now.
+    const headers: Record<string, string> = m.etag ? { "If-None-Match": m.etag } : {};
+    const response = await fetch(m.url, { signal: abort.signal, cache: m.fresh ? "no-cache" : "default", credentials: "same-origin", headers });
+    if (response.status === 304) return scope.postMessage({ kind: "same", id: m.id, ms: performance.now() - begun }, []);
     if (response.status === 404) return answerNothing(m, begun);
     if (!response.ok) throw new Error(`the server answered ${response.status}`);
     const tile = decodeTile(await response.arrayBuffer());
     if (tile.level !== m.level || tile.index !== m.index) throw new WireError("another tile came than was asked for");
-    const key = `${m.level}/${m.index}`;
-    const before = m.compare ? (known.get(key) ?? null) : null;
-    const raster = rasterize(tile, tileTable(m.layout, m.level, m.index), Date.now() / 1000, before);
+    const raster = rasterize(tile, tileTable(m.layout, m.level, m.index), Date.now() / 1000, m.compare ? (known.get(key) ?? null) : null);
     known.delete(key);
     // At level 0 the page shows bytes as text: it gets them in curve order.
     const cells = tile.cells.slice();
@@ -69,6 +73,7 @@ async function load(m: Extract<ToWorker, { kind: "load" }>): Promise<void> {
         summary: tile.summary,
         differs: tile.differs,
         seq: tile.seq,
+        etag: response.headers.get("ETag"),
         ...raster,
         bytes,
         ms: performance.now() - begun,
@@ -88,7 +93,7 @@ async function load(m: Extract<ToWorker, { kind: "load" }>): Promise<void> {
 function answerNothing(m: Extract<ToWorker, { kind: "load" }>, begun: number): void {
   const none = (): Uint8Array<ArrayBuffer> => new Uint8Array(0);
   scope.postMessage(
-    { kind: "loaded", id: m.id, channels: 0, summary: false, differs: false, seq: 0, cells: none(), marks: new Uint8Array(4), changed: none(), bytes: none(), ms: performance.now() - begun },
+    { kind: "loaded", id: m.id, channels: 0, summary: false, differs: false, seq: 0, etag: null, cells: none(), marks: new Uint8Array(4), changed: none(), bytes: none(), ms: performance.now() - begun },
     [],
   );
 }

@@ -15,7 +15,7 @@ function store(): { tiles: TileStore; said: ToWorker[]; answer: (id: number) => 
   const tiles = new TileStore((m) => said.push(m));
   [tiles.end, tiles.top] = [65536 * 64, 3];
   const none = (): Uint8Array<ArrayBuffer> => new Uint8Array(0);
-  const answer = (id: number): void => tiles.receive({ kind: "loaded", id, channels: 1, summary: false, differs: false, seq: 1, cells: none(), marks: new Uint8Array(4), changed: none(), bytes: none(), ms: 1 } satisfies FromWorker, 0);
+  const answer = (id: number): void => tiles.receive({ kind: "loaded", id, channels: 1, summary: false, differs: false, seq: 1, etag: null, cells: none(), marks: new Uint8Array(4), changed: none(), bytes: none(), ms: 1 } satisfies FromWorker, 0);
   return { tiles, said, answer };
 }
 
@@ -47,4 +47,34 @@ it("a replacement that was given up is asked for when its tile is looked at agai
   expect(said.some((m) => m.kind === "cancel")).toBe(true);
   tiles.update(HERE, VIEW, 3);
   expect(loads(said).length).toBe(3);
+});
+
+it("what the page has it names, and keeps where the server says that it is the same", () => {
+  const { tiles, said, answer } = store();
+  tiles.update(HERE, VIEW, 0);
+  answer(loads(said)[0] as number);
+  const tile = tiles.tiles.get("0/0");
+  if (tile?.data) tile.data.etag = 'W/"abc"';
+  // As after a connection that was lost: everything may be another.
+  tiles.markAllStale();
+  tiles.update(HERE, VIEW, 1);
+  expect(said.some((m) => m.kind === "load" && m.etag === 'W/"abc"')).toBe(true);
+  const { version } = tile as { version: number };
+  const asked = said.find((m) => m.kind === "load" && m.etag !== null);
+  tiles.receive({ kind: "same", id: asked?.kind === "load" ? asked.id : 0, ms: 1 }, 2);
+  expect([tile?.version, tile?.stale, tile?.request, tiles.unchanged]).toEqual([version, false, null, 1]);
+});
+
+it("what is only held ready is asked for again after what is looked at, and not with every change", () => {
+  const { tiles, said, answer } = store();
+  const tops = (): number[] => said.filter((m) => m.kind === "load" && m.level === 3).map((m) => (m.kind === "load" ? m.id : 0));
+  tiles.update(HERE, VIEW, 10);
+  answer(tops()[0] as number);
+  for (let at = 20; at < 60; at++) {
+    tiles.markStale(3, 0);
+    expect(tiles.update(HERE, VIEW, at).later).toBe(1010);
+  }
+  expect(tops().length).toBe(1);
+  expect(tiles.update(HERE, VIEW, 1010).later).toBe(Infinity);
+  expect(tops().length).toBe(2);
 });

@@ -12,6 +12,7 @@ mod assets;
 mod bricks;
 mod classes;
 mod compose;
+mod container;
 mod guard;
 mod http;
 mod layout;

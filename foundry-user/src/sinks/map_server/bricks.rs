@@ -33,6 +33,19 @@ pub(super) struct ReadFile {
     len: u64,
 }
 
+impl ReadFile {
+    /// Bytes it had when it was opened.
+    pub(super) fn size(&self) -> u64 {
+        self.len
+    }
+
+    /// # Errors
+    /// As the medium fails, or where it has become shorter.
+    pub(super) fn read(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(buf, offset)
+    }
+}
+
 impl Storage for ReadFile {
     fn len(&self) -> io::Result<u64> {
         Ok(self.len)
@@ -104,6 +117,17 @@ impl Bricks {
         };
         opened.map_err(|source| BrickError::Brick { path, source })
     }
+}
+
+/// A container as it is, and when it was written last.
+///
+/// # Errors
+/// Where it cannot be opened.
+pub(super) fn open_to_read(path: &Path) -> io::Result<(ReadFile, i64)> {
+    let file = open_plain(path)?;
+    let meta = file.metadata()?;
+    let written = meta.mtime().wrapping_mul(1_000_000_000).wrapping_add(meta.mtime_nsec());
+    Ok((ReadFile { file, len: meta.len() }, written))
 }
 
 /// Opens a file for reading, unless its last name is a link; never waits for a pipe.

@@ -7,7 +7,7 @@ use super::compose::{Place, Plan};
 use super::layout::NodeId;
 use super::metrics::{Gauges, Metrics};
 use super::views::{ChainView, ListView, WorldView};
-use super::{Shared, artifacts, assets, reply, search, socket};
+use super::{Shared, artifacts, assets, container, reply, search, socket};
 use axum::Router;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
@@ -180,7 +180,7 @@ async fn tile(
     let Some((body, touched, epoch)) = composed else {
         return reply::problem(StatusCode::INTERNAL_SERVER_ERROR, "the tile could not be composed");
     };
-    let etag = reply::etag(&body[..]);
+    let etag = super::compose::etag(&body);
     let lasts = query.text("epoch") == Some(epoch.to_string().as_str())
         && query.number("seq").is_some_and(|seq| seq >= touched);
     let mut response = if reply::has(&headers, &etag) {
@@ -257,7 +257,7 @@ async fn artifact(
             let len = query.number("len").unwrap_or(4096).min(size.saturating_sub(at));
             content(artifacts::bytes(&bricks, &path, at, len))
         }
-        "brick" => container(&headers, &bricks.file(&path)),
+        "brick" => container::serve(&headers, &bricks.file(&path)),
         _ => not_found("an artifact has about, regions, writers, diff, bytes and brick"),
     })
     .await;
@@ -291,43 +291,6 @@ fn content(found: Result<artifacts::Bytes, super::bricks::BrickError>) -> Respon
     if found.differs {
         let name = header::HeaderName::from_static("foundry-differs");
         headers.insert(name, HeaderValue::from_static("true"));
-    }
-    response
-}
-
-/// Part of a container, or all of it. At most 64 MiB go out in one answer.
-fn container(headers: &HeaderMap, file: &std::path::Path) -> Response {
-    use std::os::unix::fs::FileExt;
-    const KIND: &str = "application/octet-stream";
-    const MOST: u64 = 64 << 20;
-    let opened = std::fs::File::open(file).and_then(|file| Ok((file.metadata()?.len(), file)));
-    let (len, file) = match opened {
-        Ok(opened) => opened,
-        Err(error) => return not_found(&format!("{}: {error}", file.display())),
-    };
-    let Ok(wanted) = reply::range(headers, len) else {
-        let mut response = reply::with(StatusCode::RANGE_NOT_SATISFIABLE, KIND, "");
-        if let Ok(value) = HeaderValue::from_str(&format!("bytes */{len}")) {
-            response.headers_mut().insert(header::CONTENT_RANGE, value);
-        }
-        return response;
-    };
-    if wanted.is_none() && len > MOST {
-        return bad("the brick is large: ask for ranges");
-    }
-    let (start, end) = wanted.map_or((0, len), |(start, end)| (start, end.min(start + MOST)));
-    let mut bytes = vec![0; usize::try_from(end - start).unwrap_or(0)];
-    if let Err(error) = file.read_exact_at(&mut bytes, start) {
-        return not_found(&error.to_string());
-    }
-    let status = if wanted.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
-    let mut response = reply::with(status, KIND, bytes);
-    let headers = response.headers_mut();
-    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    if let Some(value) =
-        wanted.and_then(|_| HeaderValue::from_str(&format!("bytes {start}-{}/{len}", end - 1)).ok())
-    {
-        headers.insert(header::CONTENT_RANGE, value);
     }
     response
 }

@@ -61,10 +61,16 @@ pub(super) fn etag(body: &[u8]) -> String {
     format!("\"{}\"", &blake3::hash(body).to_hex()[..32])
 }
 
-/// Whether the client has this already.
+/// Whether the client has this already. Whether a tag is a weak one makes no difference here.
 pub(super) fn has(headers: &HeaderMap, etag: &str) -> bool {
+    let plain = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
     let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
-    known.is_some_and(|known| known.split(',').any(|one| one.trim() == etag))
+    known.is_some_and(|known| known.split(',').any(|one| plain(one) == plain(etag)))
+}
+
+/// Whether parts may be sent to a client that has others already: those must be of the same bytes.
+pub(super) fn continues(headers: &HeaderMap, etag: &str) -> bool {
+    headers.get(header::IF_RANGE).is_none_or(|value| value.as_bytes() == etag.as_bytes())
 }
 
 /// The one byte range of a `Range` header: start and end, the end not in it.
@@ -89,6 +95,27 @@ pub(super) fn range(headers: &HeaderMap, len: u64) -> Result<Option<(u64, u64)>,
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tags_are_compared_as_rfc_9110_has_it() {
+        let with = |name, value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(name, HeaderValue::from_str(value).unwrap());
+            headers
+        };
+        for (said, etag, same) in [
+            ("\"a\"", "\"a\"", true),
+            ("W/\"a\"", "\"a\"", true),
+            ("\"b\", \"a\"", "W/\"a\"", true),
+            ("\"b\"", "\"a\"", false),
+        ] {
+            assert_eq!(has(&with(header::IF_NONE_MATCH, said), etag), same, "{said} {etag}");
+        }
+        assert!(continues(&HeaderMap::new(), "\"a\""));
+        assert!(continues(&with(header::IF_RANGE, "\"a\""), "\"a\""));
+        assert!(!continues(&with(header::IF_RANGE, "W/\"a\""), "\"a\""));
+        assert!(!continues(&with(header::IF_RANGE, "Fri, 20 Nov 2026 14:00:00 GMT"), "\"a\""));
+    }
 
     #[test]
     fn ranges_are_read_as_rfc_9110_has_them() {

@@ -136,6 +136,28 @@ impl Fixture {
         digits[..end].parse().unwrap()
     }
 
+    /// Gives the file another content, and waits until the map has heard of it.
+    async fn rewrite(&self, content: &[u8]) {
+        let before = self.number("/api/v1/world", "seq").await;
+        std::fs::write(self.file(), content).unwrap();
+        fold(self.dir.path(), &self.file(), 7_000_000_000);
+        let update = Update::Committed {
+            artifact: ArtifactId(1),
+            path: self.file().to_str().unwrap().as_bytes().to_vec(),
+            generation: 2,
+            size: content.len() as u64,
+            changed_tiles: None,
+            actor: None,
+        };
+        self.updates.send(Arc::new(update)).unwrap();
+        let heard = async {
+            while self.number("/api/v1/world", "seq").await <= before {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, heard).await.expect("the map hears of it");
+    }
+
     async fn node(&self, path: &Path) -> u64 {
         let text = self.get(&format!("/api/v1/path?path={}", path.display())).await.text();
         let last = text.rsplit("\"id\":").next().unwrap();
@@ -186,6 +208,7 @@ async fn every_example_of_the_documentation_answers_as_it_says() {
     let world = "/api/v1/world";
     let (epoch, seq) = (f.number(world, "epoch").await, f.number(world, "seq").await);
     let top = f.number(world, "top_level").await;
+    let brick = f.get(&format!("/api/v1/artifacts/{file}/brick")).await;
     let values = [
         ("{token}", f.key()),
         ("{root}", "0".to_owned()),
@@ -193,6 +216,7 @@ async fn every_example_of_the_documentation_answers_as_it_says() {
         ("{top}", top.to_string()),
         ("{epoch}", epoch.to_string()),
         ("{seq}", seq.to_string()),
+        ("{brick-etag}", brick.header("etag").unwrap().to_owned()),
     ];
     let examples = examples();
     assert!(examples.len() > 30, "the examples are found");
@@ -203,8 +227,9 @@ async fn every_example_of_the_documentation_answers_as_it_says() {
         match special.as_str() {
             "no key" => headers.clear(),
             "" | "no upgrade" => {}
-            header => headers.push_str(&format!("{header}\r\n")),
+            fields => fields.split("; ").for_each(|one| headers.push_str(&format!("{one}\r\n"))),
         }
+        let headers = values.iter().fold(headers, |text, (name, value)| text.replace(name, value));
         let answer = f.send(method, path, &headers).await;
         let text = answer.text();
         assert_eq!(answer.status, status, "{request} ({special}): {text}");
@@ -226,6 +251,21 @@ async fn tiles_are_kept_as_long_as_they_are_true() {
     let etag = answer.header("etag").unwrap().to_owned();
     let again = format!("Authorization: Bearer {}\r\nIf-None-Match: {etag}\r\n", f.key());
     assert_eq!(f.send("GET", &tile, &again).await.status, 304);
+    // Something changed elsewhere: this tile is what it was, and says so.
+    let changed = f.number(&format!("/api/v1/path?path={}", f.file().display()), "index").await;
+    let other = format!("/api/v1/tiles/0/{}", u64::from(changed >> 16 == 0));
+    let answer = f.get(&other).await;
+    assert!(answer.body.len() > 65_536, "the other file lies there");
+    let etag = answer.header("etag").unwrap().to_owned();
+    let again = format!("Authorization: Bearer {}\r\nIf-None-Match: {etag}\r\n", f.key());
+    f.rewrite(b"other words").await;
+    assert!(f.number(world, "seq").await > seq);
+    assert_eq!(f.send("GET", &other, &again).await.status, 304);
+    let own = format!("/api/v1/tiles/0/{}", changed >> 16);
+    let etag = f.get(&own).await.header("etag").unwrap().to_owned();
+    let again = format!("Authorization: Bearer {}\r\nIf-None-Match: {etag}\r\n", f.key());
+    f.rewrite(b"words of another length").await;
+    assert_eq!(f.send("GET", &own, &again).await.status, 200);
     let old = f.get(&format!("/api/v1/tiles/3/0?epoch={epoch}&seq=0")).await;
     assert_eq!(old.header("cache-control"), Some("no-cache"));
     assert!(old.header("content-security-policy").unwrap().contains("default-src 'none'"));

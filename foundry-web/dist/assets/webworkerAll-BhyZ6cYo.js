@@ -1,1 +1,0 @@
-import"./index-qa43GeBy.js";import"./init-C0cmfaIA.js";
