@@ -210,6 +210,11 @@ pub const fn inode_key(ino: u64, super_block: u64, generation: u32) -> [u64; 2] 
     [ino ^ ((generation as u64) << 32), super_block]
 }
 
+/// Most messages of one kind between two drains, or a few more where several processors say it.
+pub const LOGGED_MOST: u64 = 8;
+/// Kinds of messages.
+pub const LOGGED_KINDS: usize = 5;
+
 /// Words of the array `GLOBAL`, shared by everybody.
 pub mod global {
     /// Not 0: a doorbell did not fit the ring; user space looks at every dirty state, then.
@@ -228,6 +233,9 @@ pub mod global {
     pub const OWN: usize = 6;
     /// `io_submit` calls with more requests than are looked at.
     pub const LONG_SUBMIT: usize = 7;
+    /// Messages of the first kind since the last drain, which clears it: no more than
+    /// [`super::LOGGED_MOST`]. Those of the other kinds follow, [`super::LOGGED_KINDS`] in all.
+    pub const LOGGED: usize = 8;
     /// Words in the array.
     pub const COUNT: usize = 512;
 }

@@ -5,12 +5,12 @@
 //! every dirty state; nothing is lost silently (invariant 3).
 
 use crate::atomic::Word;
-use crate::dirty;
 use crate::foundry_common::abi::{
     COMM_BYTES, DirtyRecord, ExecRecord, Header, NameRecord, SlotRecord, global, kind,
 };
 use crate::kernel::{self, Pointer};
 use crate::maps::{BELL, GLOBAL, LIFE};
+use crate::{dirty, log};
 use aya_ebpf::helpers::{
     bpf_get_current_cgroup_id, bpf_get_current_comm, bpf_get_current_pid_tgid,
     bpf_get_current_uid_gid, bpf_ktime_get_ns,
@@ -75,7 +75,19 @@ fn bell<T>(counter: usize) -> Option<RingBufEntry<T>> {
     }
     raise_scan();
     count(counter);
+    log::no_room_for_bell();
     BELL.reserve::<T>(0)
+}
+
+/// Room on the ring of programs and mappings.
+#[inline(always)]
+fn life<T>() -> Option<RingBufEntry<T>> {
+    let entry = LIFE.reserve::<T>(0);
+    if entry.is_none() {
+        count(global::LOST_LIFE);
+        log::no_room_for_life();
+    }
+    entry
 }
 
 /// Something about one slot that needs no more than its number.
@@ -90,9 +102,7 @@ pub fn slot(kind: u16, slot: u32, generation: u32) {
 /// A mapping.
 #[inline(never)]
 pub fn mapping(slot: u32, generation: u32, flags: u32) {
-    let Some(mut entry) = LIFE.reserve::<SlotRecord>(0) else {
-        return count(global::LOST_LIFE);
-    };
+    let Some(mut entry) = life::<SlotRecord>() else { return };
     let header = header(kind::MMAP, size_of::<SlotRecord>());
     entry.write(SlotRecord { header, slot, generation, flags, reserved: 0 });
     entry.submit(0);
@@ -121,14 +131,15 @@ pub fn name(slot: u32, generation: u32, name: Pointer) {
     unsafe { (&raw mut (*record).name_len).write(len) };
     // A name that could not be read is sent as an empty one, and user space lists the directory.
     entry.submit(0);
+    if len == 0 {
+        log::no_name(slot);
+    }
 }
 
 /// A program starts; `filename` is what exec was given.
 #[inline(always)]
 pub fn exec(filename: Pointer) {
-    let Some(mut entry) = LIFE.reserve::<ExecRecord>(0) else {
-        return count(global::LOST_LIFE);
-    };
+    let Some(mut entry) = life::<ExecRecord>() else { return };
     let record: *mut ExecRecord = entry.as_mut_ptr();
     let header = header(kind::EXEC, size_of::<ExecRecord>());
     // SAFETY: the reserved bytes are a record's, and every field is written before it is read.
@@ -144,9 +155,7 @@ pub fn exec(filename: Pointer) {
 /// A process ends.
 #[inline(always)]
 pub fn exit() {
-    let Some(mut entry) = LIFE.reserve::<Header>(0) else {
-        return count(global::LOST_LIFE);
-    };
+    let Some(mut entry) = life::<Header>() else { return };
     entry.write(header(kind::EXIT, size_of::<Header>()));
     entry.submit(0);
 }

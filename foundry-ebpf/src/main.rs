@@ -1,6 +1,6 @@
 //! The probes: what the kernel runs for us.
 //!
-//! Reading order: `atomic`, `config`, `maps`, `kernel`, `interest`, `dirty`, `emit`, `control`, `probes`.
+//! Reading order: `atomic`, `config`, `maps`, `kernel`, `interest`, `dirty`, `emit`, `log`, `control`, `probes`.
 //! Two families lie in this one object: fentry and fexit programs, and raw tracepoint programs.
 //! The loader picks what the running kernel takes.
 //!
@@ -19,6 +19,7 @@ mod dirty;
 mod emit;
 mod interest;
 mod kernel;
+mod log;
 mod maps;
 mod probes;
 mod task;

@@ -3,6 +3,7 @@
 //! | queue | bound | when full |
 //! |---|---|---|
 //! | kernel -> source | the source's own | coalesced in the kernel; what does not fit is counted and swept |
+//! | probes' messages -> source | 8 of a kind between two drains | the others go unsaid |
 //! | source -> loop | none: drained when readable, before each sync, at each tick | waits in the kernel |
 //! | loop -> reader (names) | `lists + looks + roots` | never: the pipeline asks for no more |
 //! | loop -> reader (content) | `reads` | never: the pipeline asks for no more |

@@ -86,10 +86,11 @@ fn fill(tree: &Path) {
 }
 
 /// Starts a daemon with these sizes, stops it for as long as the flood lasts, lets it go on.
-fn flooded(scratch: &Scratch, backend: &str, sizes: &str) -> Option<Daemon> {
+fn flooded(scratch: &Scratch, backend: &str, sizes: &str, log: &str) -> Option<Daemon> {
     fill(&scratch.tree());
     let store = scratch.store();
-    let daemon = start_with(scratch, &store, backend, &["--no-listen"], &[(SIZES, sizes)])?;
+    let variables = [(SIZES, sizes), ("RUST_LOG", log)];
+    let daemon = start_with(scratch, &store, backend, &["--no-listen"], &variables)?;
     daemon.sync();
     signal(daemon.pid(), Signal::STOP);
     let floods = flooders(&scratch.tree());
@@ -138,7 +139,8 @@ impl Counted {
 }
 
 /// Rings of one page: doorbells, names and programs are dropped, and a range that does not fit makes
-/// a file whole. Every slot is looked at, directories are listed again.
+/// a file whole. Every slot is looked at, directories are listed again; and the probes say so, to
+/// whoever asked them.
 pub(super) fn rings(backend: &str) {
     if backend == "fanotify" {
         println!("no probes");
@@ -146,7 +148,8 @@ pub(super) fn rings(backend: &str) {
     }
     let scratch = Scratch::new();
     let sizes = "artifacts=4096,words=256,bell=4096,life=4096";
-    let Some(daemon) = flooded(&scratch, backend, sizes) else { return };
+    let log = "warn,foundry_user=info,foundry_ebpf=debug";
+    let Some(daemon) = flooded(&scratch, backend, sizes, log) else { return };
     let counted = Counted::of(&daemon);
     match backend {
         "fentry" => counted.assert_more_than_none(
@@ -159,6 +162,10 @@ pub(super) fn rings(backend: &str) {
         ),
     }
     assert_eq!(counted.lost("inode"), 0, "{}", counted.0);
+    let (_, said) = daemon.stop();
+    for message in ["no room on the ring of doorbells", "is too long a range"] {
+        assert!(said.contains(message), "no probe said {message:?}:\n{said}");
+    }
 }
 
 /// Fewer slots than files: those without one are compared at every `sync`.
@@ -169,8 +176,11 @@ pub(super) fn slots(backend: &str) {
     }
     let scratch = Scratch::new();
     let sizes = "artifacts=48,words=16,bell=4096,life=4096";
-    let Some(daemon) = flooded(&scratch, backend, sizes) else { return };
+    let log = "warn,foundry_user=info";
+    let Some(daemon) = flooded(&scratch, backend, sizes, log) else { return };
     Counted::of(&daemon).assert_more_than_none(&["inode"], &["compared"]);
+    let (_, said) = daemon.stop();
+    assert!(!said.contains("no room on the ring"), "nobody asked the probes:\n{said}");
 }
 
 /// More names than the kernel's queue holds: the tree is swept.

@@ -11,6 +11,7 @@ mod drain;
 mod extents;
 mod layout;
 mod load;
+mod log;
 mod modules;
 pub mod probes;
 mod shared;
@@ -146,6 +147,8 @@ impl EbpfSource {
         object: Cow<'static, [u8]>,
     ) -> Result<Self, SourceError> {
         let load::Loaded { mut ebpf, reports, modules } = load::load(backend, limits, object)?;
+        let messages = log::Messages::of(&mut ebpf)
+            .map_err(|what| SourceError::Invalid { backend: backend.name(), what })?;
         let mut map = |name: &'static str| {
             ebpf.take_map(name).ok_or_else(|| SourceError::Invalid {
                 backend: backend.name(),
@@ -177,7 +180,7 @@ impl EbpfSource {
         )
         .map_err(io("eventfd"))?;
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(io("epoll_create"))?;
-        for fd in [bell.as_fd(), life.as_fd(), wake.as_fd()] {
+        for fd in [bell.as_fd(), life.as_fd(), wake.as_fd(), messages.wait_fd()] {
             epoll::add(&epoll, fd, epoll::EventData::new_u64(0), epoll::EventFlags::IN)
                 .map_err(io("epoll_ctl"))?;
         }
@@ -195,7 +198,7 @@ impl EbpfSource {
             known: std::collections::HashMap::new(),
         });
         let shared = Arc::new(Shared { backend, files, bitmaps, global, reply, wake, state });
-        let drain = drain::Drain::new(bell, life, limits)
+        let drain = drain::Drain::new(bell, life, messages, limits)
             .map_err(|source| SourceError::Io { op: "dup of a ring", source })?;
         Ok(Self { shared, reports, drain, seen, epoll })
     }

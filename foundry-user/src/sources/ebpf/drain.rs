@@ -5,6 +5,7 @@
 //! the other; a drain takes at most what a full ring can hold, so it ends under any load.
 
 use super::actors::Programs;
+use super::log::Messages;
 use super::{Limits, Shared, State, extents, index};
 use crate::clock;
 use crate::event::{Event, Extents, LossKind, MonotonicNs};
@@ -30,6 +31,7 @@ pub(super) struct Drain {
     /// The same ring, to ask about while it is borrowed.
     bell_fd: OwnedFd,
     life: RingBuf<MapData>,
+    messages: Messages,
     most_bells: usize,
     most_lives: usize,
     programs: Programs,
@@ -52,12 +54,14 @@ impl Drain {
     pub(super) fn new(
         bell: RingBuf<MapData>,
         life: RingBuf<MapData>,
+        messages: Messages,
         limits: &Limits,
     ) -> std::io::Result<Self> {
         Ok(Self {
             bell_fd: bell.as_fd().try_clone_to_owned()?,
             bell,
             life,
+            messages,
             most_bells: index(limits.bell_bytes) / LEAST_RECORD + 1,
             most_lives: index(limits.life_bytes) / LEAST_RECORD + 1,
             programs: Programs::default(),
@@ -103,6 +107,7 @@ impl Drain {
             self.scans += 1;
             self.scan(shared, &state, out);
         }
+        self.messages.flush(shared);
         Ok(())
     }
 

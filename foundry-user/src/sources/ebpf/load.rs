@@ -7,7 +7,7 @@
 use super::layout::Layout;
 use super::modules::Modules;
 use super::probes::{self, Hook, Report, Spec, Status};
-use super::{Backend, Limits, syscalls};
+use super::{Backend, Limits, log, syscalls};
 use crate::sources::SourceError;
 use crate::sources::btf::Btf;
 use aya::programs::{FEntry, FExit, Program, ProgramError, RawTracePoint};
@@ -54,11 +54,14 @@ pub(super) fn load(
         Layout::find(&kernel, backend).map_err(|error| unavailable(backend, error.to_string()))?;
     let calls = syscalls::table();
     let narrow_calls = syscalls::table_of_32_bit();
+    let log_level = log::level();
     let mut ebpf = EbpfLoader::new()
         .override_global("OFFSETS", &layout.offsets[..], true)
         .override_global("SETTINGS", &layout.settings[..], true)
         .override_global("SYSCALLS", &calls[..], true)
         .override_global("SYSCALLS32", &narrow_calls[..], true)
+        .override_global(log::LEVEL, &log_level, true)
+        .map_max_entries(log::RING, log::ring_bytes(log_level))
         .map_max_entries("INTEREST", limits.artifacts)
         .map_max_entries("FILES", limits.artifacts)
         .map_max_entries("BITMAPS", limits.words)
@@ -111,7 +114,7 @@ fn assess(backend: Backend, reports: &[Report]) -> Result<(), SourceError> {
 }
 
 /// An error with its causes, on one line.
-fn describe(error: &dyn std::error::Error) -> String {
+pub(super) fn describe(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
