@@ -1,5 +1,5 @@
-//! `cargo xtask coverage [here | KERNEL...]`: fills the tables of `tests/data/coverage`, and writes
-//! COVERAGE.md from them.
+//! `cargo xtask coverage [--check] [(here | KERNEL)[:COLUMNS]...]`: fills the tables of
+//! `tests/data/coverage`, and writes COVERAGE.md from them; or fails where a cell is worse than there.
 //!
 //! Knows: the tables' format, which test fills them. Must never know: what a cell means to the test.
 //! Keeps: the document is a function of the tables; a cell that was not looked at stays as it was.
@@ -11,6 +11,8 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 const FILE_SYSTEMS: [&str; 5] = ["ext4", "xfs", "btrfs", "tmpfs", "overlay"];
 const BACKENDS: [&str; 3] = ["fentry", "tracepoint", "fanotify"];
@@ -31,49 +33,61 @@ fn columns() -> Vec<String> {
 }
 
 pub(crate) fn run(args: &[String]) -> Outcome {
-    for place in args {
+    let check = args.iter().any(|arg| arg == "--check");
+    let mut worse = Vec::new();
+    for word in args.iter().filter(|arg| *arg != "--check") {
+        // `6.12:fentry` or `6.12:fentry::ext4` is some columns of a kernel.
+        let (place, columns) = word.split_once(':').unwrap_or((word, ""));
+        let filter = format!("coverage::{columns}");
         let mut lines = Vec::new();
         let mut keep = |line: &str| {
             println!("{line}");
             lines.extend(line.split_once(LINE).map(|(_, rest)| rest.to_owned()));
         };
-        if place == "here" {
-            run_here(&mut keep)?
-        } else {
-            run_there(place, &mut keep)?
-        }
+        let well = match place {
+            "here" => run_here(&filter, &mut keep)?,
+            kernel => run_there(kernel, &filter, &mut keep)?,
+        };
         if lines.is_empty() {
-            return Err(format!("{place}: the matrix said nothing").into());
+            return Err(format!("{word}: the matrix said nothing").into());
         }
-        record(&lines)?;
+        if !check {
+            record(&lines)?;
+        } else if !well {
+            worse.push(word.as_str());
+        }
     }
-    fs::write(place::root().join("COVERAGE.md"), document()?)?;
+    if !worse.is_empty() {
+        return Err(format!("worse than COVERAGE.md says: {}", worse.join(", ")).into());
+    }
+    if !check {
+        fs::write(place::root().join("COVERAGE.md"), document()?)?;
+    }
     Ok(())
 }
 
-fn run_here(keep: &mut dyn FnMut(&str)) -> Outcome {
+/// Runs columns on this kernel; whether no cell is worse than it was.
+fn run_here(filter: &str, keep: &mut dyn FnMut(&str)) -> Result<bool> {
     let tests = live::build("integration", "dev")?;
     let mut command = tools::as_root("env").ok_or("it needs root, or sudo without a password")?;
-    command.arg("FOUNDRY_LIVE=1").arg(tests).arg("coverage::").stdout(Stdio::piped());
+    command.arg("FOUNDRY_LIVE=1").arg(tests).arg(filter).stdout(Stdio::piped());
     let mut child = command.spawn()?;
     if let Some(output) = child.stdout.take() {
         for line in BufReader::new(output).lines() {
             keep(&line?);
         }
     }
-    // Cells that got worse are failures there, and news here.
-    child.wait()?;
-    Ok(())
+    Ok(child.wait()?.success())
 }
 
-fn run_there(kernel: &str, keep: &mut dyn FnMut(&str)) -> Outcome {
+/// The same on another kernel.
+fn run_there(kernel: &str, filter: &str, keep: &mut dyn FnMut(&str)) -> Result<bool> {
     let tests = live::build("integration", "guest")?;
     let daemon = place::target_dir().join("guest/foundry-user");
-    let arguments = ["coverage::".to_owned(), "--test-threads=2".to_owned()];
+    let arguments = [filter.to_owned(), "--test-threads=2".to_owned()];
     let job =
         Job { programs: vec![(&tests, &arguments)], with: vec![Path::new(&daemon)], count: false };
-    vm::boot(kernel, &job, keep)?;
-    Ok(())
+    Ok(vm::boot(kernel, &job, keep)? == 0)
 }
 
 fn table_path(kernel: &str) -> PathBuf {
@@ -177,7 +191,7 @@ fn letter(cell: &str) -> &str {
 }
 
 /// COVERAGE.md, as the tables have it.
-fn document() -> Result<String, Box<dyn std::error::Error>> {
+fn document() -> Result<String> {
     let mut tables = Vec::new();
     for entry in fs::read_dir(place::root().join("tests/data/coverage"))? {
         let path = entry?.path();
