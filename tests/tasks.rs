@@ -5,6 +5,7 @@
 
 mod demo;
 mod openspec;
+mod reload;
 mod service;
 
 use crate::support::daemon::signal;

@@ -16,7 +16,8 @@ use std::io::{self, Read, Write};
 
 const MAGIC: [u8; 8] = *b"FNDRYLOG";
 
-/// Version of the format. Another order or shape of any input is another version.
+/// Version of the format. Another order or shape of any input is another version; one more input at
+/// the end of the list is not.
 const VERSION: u32 = 2;
 
 /// The version whose header says nothing of directories: they had no bricks.

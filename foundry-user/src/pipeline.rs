@@ -5,7 +5,8 @@
 //!
 //! Reading order: `input`, `effect` (the language), `debts` (what sync waits for), `ranges`,
 //! `registry` (which artifacts, where), `bricks` (which brick at which path), `dirty` (what waits),
-//! `names` (what is in directories), `moves` (places change), `content` (reads), `annotations`,
+//! `names` (what is in directories), `moves` (places change), `unwatch` (roots go), `content` (reads),
+//! `annotations`,
 //! `directories` (their own bricks), `schedule`, `mapped`, `sync`,
 //! `watches` (comparisons because it is time).
 
@@ -24,6 +25,7 @@ pub mod ranges;
 mod registry;
 mod schedule;
 mod sync;
+mod unwatch;
 mod watches;
 
 use crate::artifact::ArtifactId;
@@ -87,7 +89,9 @@ pub struct Pipeline {
     limbo: BTreeMap<ArtifactId, Orphan>,
     /// Listings under way, and whether their directory is gone by now.
     lists: BTreeMap<ArtifactId, bool>,
-    /// Roots whose bricks were asked for.
+    /// Roots whose bricks are to be asked for.
+    held: Vec<Vec<u8>>,
+    /// Roots whose bricks are to be asked for, or were.
     recalls: BTreeMap<Vec<u8>, (Seq, ArtifactId)>,
     /// Looks to repeat at the next tick.
     retries: Vec<names::Retry>,
@@ -123,6 +127,7 @@ impl Pipeline {
             annotating: BTreeMap::new(),
             limbo: BTreeMap::new(),
             lists: BTreeMap::new(),
+            held: vec![],
             recalls: BTreeMap::new(),
             retries: vec![],
             directories: directories::Directories::default(),
@@ -158,7 +163,9 @@ impl Pipeline {
             Input::Annotated(annotated) => self.on_annotated(annotated),
             Input::Process(process) => self.on_process(process),
             Input::Audit { path, ticket } => self.on_audit(&path, ticket),
+            Input::Unwatch { root } => self.on_unwatch(&root),
         }
+        self.begin_roots();
         self.pump();
         self.advance_syncs();
         self.advance_audits();

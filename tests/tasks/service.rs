@@ -1,54 +1,6 @@
-//! What a service manager sees of the daemon, and what it does to it: reload, watchdog, stop.
+//! What a service manager sees of the daemon, and what it does to it: watchdog, stop.
 
 use super::*;
-
-fn roots(served: &Served) -> Vec<String> {
-    let json = served.ask(&["status", "--json"]).ok().json();
-    json["roots"].as_array().unwrap().iter().map(|r| r.as_str().unwrap().to_owned()).collect()
-}
-
-fn has_brick(served: &Served, path: &Path) -> bool {
-    let path = path.canonicalize().unwrap();
-    served.ask(&["inspect", path.to_str().unwrap(), "--json"]).code == Some(0)
-}
-
-/// Directories come with the file; a change in one that stays is never lost, and a file that makes no
-/// sense changes nothing.
-#[test]
-fn a_reload_changes_what_is_watched_and_loses_nothing() {
-    let scratch = Scratch::new();
-    let tree = scratch.tree();
-    fs::create_dir(tree.join("stays")).unwrap();
-    let mut config = "may-watch = [\"TREE\"]\nwatch = [\"TREE/stays\"".to_owned();
-    let served = Served::start(scratch, &format!("{config}]\n"), &[]);
-    for n in 0..8 {
-        let other = tree.join(format!("comes{n}"));
-        fs::create_dir(&other).unwrap();
-        act::write(&other.join("before"), b"before").unwrap();
-        assert!(!has_brick(&served, &other.join("before")));
-        // Changes in what stays and in what comes, in the middle of each reload.
-        act::write(&tree.join("stays/changing"), format!("change {n}").as_bytes()).unwrap();
-        config.push_str(&format!(", \"TREE/comes{n}\""));
-        write_config(&served.scratch, &format!("{config}]\n"));
-        let said = served.reload();
-        act::write(&other.join("meanwhile"), format!("{n}").as_bytes()).unwrap();
-        assert!(said.contains(&format!("comes{n} is watched")), "{said}");
-        served.ask(&["sync", "--timeout", "60"]).ok();
-        for file in [tree.join("stays/changing"), other.join("before"), other.join("meanwhile")] {
-            served.ask(&["verify", file.to_str().unwrap()]).ok();
-        }
-    }
-    let before = roots(&served);
-    assert_eq!(before.len(), 9);
-    write_config(&served.scratch, &format!("{config}]\nwatsch = 1\n"));
-    let said = served.reload();
-    assert!(said.contains("not reloaded") && said.contains("did you mean `watch`?"), "{said}");
-    write_config(&served.scratch, "watch = [\"TREE/stays\"]\n");
-    let said = served.reload();
-    assert!(said.contains("needs a restart: may-watch"), "{said}");
-    assert!(said.contains("comes7 is watched until a restart"), "{said}");
-    assert_eq!(roots(&served), before);
-}
 
 /// It says that it is alive for as long as it is; one that stands still is silent.
 #[test]

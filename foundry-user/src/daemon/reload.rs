@@ -2,8 +2,8 @@
 //!
 //! Knows: which keys can change at run time, how roots come and go. Must never know: why somebody
 //! wants it.
-//! Keeps: a file that is not good changes nothing; roots that are watched already are not touched, so they lose no event; what cannot
-//! change at run time is said, and stays as it was.
+//! Keeps: a file that is not good changes nothing; roots that stay are not touched, so they lose no
+//! event; the bricks of roots that go stay; what cannot change at run time is said, and stays as it was.
 
 use super::FatalError;
 use super::run_loop::Loop;
@@ -54,18 +54,15 @@ impl Loop {
         let mut wanted = config.roots.clone();
         wanted.extend(self.asked.watch.iter().cloned());
         let wanted = crate::config::outermost(wanted);
+        // What goes comes first: what comes may hold it, or lie in it.
         for root in self.parts.roots.clone() {
             if !wanted.contains(&root) {
-                said.push(format!("{} is watched until a restart", root.display()));
+                self.leave(&root).await?;
+                said.push(format!("{} is watched no more", root.display()));
             }
         }
         for root in wanted {
-            if self.parts.roots.iter().any(|other| other.starts_with(&root) && *other != root) {
-                said.push(format!(
-                    "{} needs a restart: it holds a watched directory",
-                    root.display()
-                ));
-            } else if !self.parts.roots.iter().any(|other| root.starts_with(other)) {
+            if !self.parts.roots.contains(&root) {
                 match self.enter(&root).await? {
                     Ok(()) => said.push(format!("{} is watched", root.display())),
                     Err(why) => said.push(why),
@@ -104,6 +101,15 @@ impl Loop {
         let root = root.as_os_str().as_bytes().to_vec();
         self.feed(Input::Watch { root, stat }).await?;
         Ok(Ok(()))
+    }
+
+    /// Watches a root no more; its bricks stay as they are. What the source has said until now belongs
+    /// to the time before.
+    async fn leave(&mut self, root: &Path) -> Result<(), FatalError> {
+        self.drain().await?;
+        self.parts.reader.remove_root(root);
+        self.parts.roots.retain(|other| other != root);
+        self.feed(Input::Unwatch { root: root.as_os_str().as_bytes().to_vec() }).await
     }
 
     /// Something that a task asks of the daemon.
@@ -155,7 +161,8 @@ impl Loop {
         let mut wanted: Vec<(Vec<u8>, Every)> = said.collect();
         for (path, every) in &self.asked.schedule {
             let is_said = wanted.iter().any(|(other, _)| *other == name(path));
-            if let (false, Ok(every)) = (is_said, every.parse()) {
+            let is_watched = self.parts.roots.iter().any(|root| path.starts_with(root));
+            if let (false, true, Ok(every)) = (is_said, is_watched, every.parse()) {
                 wanted.push((name(path), every));
             }
         }

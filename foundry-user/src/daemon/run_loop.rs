@@ -259,7 +259,7 @@ impl Loop {
     }
 
     /// Takes everything the source has.
-    async fn drain(&mut self) -> Result<(), FatalError> {
+    pub(super) async fn drain(&mut self) -> Result<(), FatalError> {
         let mut events = std::mem::take(&mut self.events);
         self.parts.source.drain(&mut events)?;
         self.tick().await?;

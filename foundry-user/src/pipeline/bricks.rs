@@ -159,6 +159,18 @@ impl Bricks {
         self.at.remove(path);
     }
 
+    /// Forgets every brick at `root` and beneath it, as if there had never been any.
+    pub(super) fn forget_beneath(&mut self, root: &[u8]) {
+        let mut beneath = root.to_vec();
+        super::registry::push_name(&mut beneath, b"");
+        let from = self.at.range(beneath.clone()..);
+        let below = from.map(|(path, _)| path).take_while(|path| path.starts_with(&beneath));
+        let gone: Vec<OsBytes> = below.cloned().chain([root.to_vec()]).collect();
+        for path in gone {
+            self.forget(&path);
+        }
+    }
+
     /// Orphans for which `over` says that nobody will come.
     pub(super) fn over(&self, over: impl Fn(&Orphan) -> bool) -> Vec<OsBytes> {
         self.orphans.iter().filter(|(_, o)| over(o)).map(|(path, _)| path.clone()).collect()

@@ -111,7 +111,7 @@ impl Pipeline {
         }
     }
 
-    fn touched_world(&mut self, seq: Seq) {
+    pub(super) fn touched_world(&mut self, seq: Seq) {
         let now = self.now.0;
         let Directories { world, debts, .. } = &mut self.directories;
         if world.dirty.is_none() {

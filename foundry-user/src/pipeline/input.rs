@@ -43,6 +43,8 @@ pub enum Input {
     Process(crate::directory::Process),
     /// It is time to compare everything at or beneath `path` with its bricks, by content.
     Audit { path: OsBytes, ticket: u64 },
+    /// A watched root is watched no more. Its bricks stay as they are.
+    Unwatch { root: OsBytes },
 }
 
 /// An annotation, and what it was written of.

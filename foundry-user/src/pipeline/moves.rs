@@ -119,7 +119,7 @@ impl Pipeline {
     }
 
     /// The directory may be elsewhere than its children's bricks: they follow it.
-    fn resettle(&mut self, id: ArtifactId, seq: Seq, returned: bool) {
+    pub(super) fn resettle(&mut self, id: ArtifactId, seq: Seq, returned: bool) {
         let Some(path) = self.registry.dir_path(id) else { return };
         let settled = self.registry.dir(id).and_then(|d| d.settled_path.as_ref());
         if !returned && settled == Some(&path) {
@@ -300,7 +300,7 @@ impl Pipeline {
     }
 
     /// The artifact is gone, and everything below it.
-    fn drop_artifact(&mut self, id: ArtifactId, seq: Seq) {
+    pub(super) fn drop_artifact(&mut self, id: ArtifactId, seq: Seq) {
         let mut todo = vec![id];
         while let Some(id) = todo.pop() {
             let names: Vec<OsBytes> = self

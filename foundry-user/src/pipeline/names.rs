@@ -45,7 +45,7 @@ impl Pipeline {
             self.debts.pay(seq);
         }
         self.debts.owe(self.seq);
-        self.out.push(Effect::Recall { root });
+        self.held.push(root);
     }
 
     pub(super) fn on_recalled(&mut self, root: &[u8], heads: Vec<BrickHead>) {

@@ -22,6 +22,9 @@ fn run(seed: u64, phases: u32, steps: u32, style: Style) -> Sim {
             if sim.rng.one_in(3) {
                 sim.annotate_some();
             }
+            if sim.rng.one_in(40) {
+                sim.leave_and_return();
+            }
         }
         sim.sync_and_check();
         for _ in 0..8 {
@@ -82,6 +85,27 @@ fn a_comparison_finds_what_nobody_saw() {
         found += u32::from(hidden);
     }
     assert!(10 < found, "hardly any world had a file to change");
+}
+
+/// With nothing watched any more, nothing is owed, nobody is kept waiting, and the world is empty.
+#[test]
+fn what_is_watched_no_more_is_forgotten() {
+    use super::effect::{Effect, StoreOp};
+    for seed in 1..20 {
+        let mut sim = Sim::new(seed, Style { window: 1, duplicate: 0, lose: 0 });
+        if seed % 2 == 0 {
+            sim.sync_and_check();
+        }
+        sim.leave();
+        sim.sync_to_nothing();
+    }
+    // A root that nobody watches is no reason to do anything.
+    let mut p = Pipeline::new(Settings::default());
+    let mut out = vec![];
+    p.step(Input::Unwatch { root: b"/none".to_vec() }, &mut out);
+    let is_fold =
+        |e: &Effect| matches!(e, Effect::Store(job) if matches!(job.op, StoreOp::Directory { .. }));
+    assert!(out.iter().all(is_fold), "{out:?}");
 }
 
 /// The same run again, with what led to it: `FOUNDRY_SEED=seed,steps,window,duplicate,lose cargo test a_given_seed`.

@@ -146,6 +146,32 @@ impl Sim {
         self.step(Input::Watch { root: ROOT.to_vec(), stat });
     }
 
+    /// The tree is watched no more.
+    pub(super) fn leave(&mut self) {
+        self.log.push("UNWATCH".to_owned());
+        self.step(Input::Unwatch { root: ROOT.to_vec() });
+    }
+
+    /// The tree is watched no more, while anything is under way: from then on its bricks rest.
+    pub(super) fn leave_and_return(&mut self) {
+        self.leave();
+        let shown = |sim: &Self| -> Vec<(OsBytes, Vec<u8>)> {
+            sim.store.iter().map(|(path, s)| (path.clone(), s.data.clone())).collect()
+        };
+        let (files, dirs) = (shown(self), self.dirs.keys().cloned().collect::<Vec<_>>());
+        for _ in 0..self.rng.below(12) {
+            self.mutate();
+            for _ in 0..self.rng.below(40) {
+                self.turn();
+            }
+        }
+        assert!(self.edits.is_empty(), "an edit was left open");
+        assert!(shown(self) == files, "a brick of what is not watched changed");
+        let kept = dirs.iter().filter(|path| **path != crate::directory::WORLD);
+        assert!(kept.into_iter().all(|path| self.dirs.contains_key(path)), "a brick is gone");
+        self.watch();
+    }
+
     /// Kill -9: what the store committed stays, everything else is gone.
     pub(super) fn restart(&mut self) {
         self.log.push("RESTART".to_owned());

@@ -345,6 +345,24 @@ impl Sim {
         self.check_directories();
     }
 
+    /// A sync while nothing is watched.
+    pub(in super::super) fn sync_to_nothing(&mut self) {
+        self.synced = false;
+        self.step(Input::Sync { ticket: 1 });
+        for _ in 0..100_000 {
+            if self.synced && self.tasks.is_empty() {
+                break;
+            }
+            self.turn();
+        }
+        let stats = self.pipeline.stats();
+        assert!(self.synced, "sync never ended");
+        assert_eq!((stats.artifacts, stats.pending), (0, 0));
+        assert_eq!(self.dirs.get(crate::directory::WORLD), Some(&vec![]));
+        assert!(self.tracked.is_empty(), "the source still has {:?}", self.tracked);
+        self.finished = true;
+    }
+
     /// Until the comparison is done.
     pub(in super::super) fn run_until_audited(&mut self) {
         for _ in 0..200_000 {
