@@ -4,6 +4,7 @@
 //! Keeps: an [`ArtifactId`] is never used twice in one run, so that a late message cannot reach
 //! another artifact; a [`FileIdentity`] changes when an inode number is used again.
 
+use foundry_brick::{Identity, Kind, Meta, Payload};
 use serde::{Deserialize, Serialize};
 
 /// A name inside a directory, or a path: any bytes but NUL, not necessarily UTF-8.
@@ -61,4 +62,34 @@ pub struct Stat {
     pub mtime_ns: i64,
     /// Change time, nanoseconds since the epoch.
     pub ctime_ns: i64,
+}
+
+impl Stat {
+    /// What the brick of a file says of it.
+    #[must_use]
+    pub fn meta(&self, path: &[u8], payload: Payload) -> Meta {
+        let id = self.identity;
+        Meta {
+            kind: Kind::File,
+            path: path.to_vec(),
+            pid: None,
+            identity: Identity { dev: id.dev, ino: id.ino, btime_ns: id.btime_ns },
+            size: self.size,
+            mode: self.mode,
+            uid: self.uid,
+            gid: self.gid,
+            mtime_ns: self.mtime_ns,
+            ctime_ns: self.ctime_ns,
+            blocks: self.blocks,
+            nlink: self.nlink,
+            payload,
+        }
+    }
+
+    /// Whether the bytes may be others than when `self` was taken.
+    #[must_use]
+    pub fn has_changed(&self, now: &Self) -> bool {
+        let what = |stat: &Self| (stat.size, stat.mtime_ns, stat.ctime_ns);
+        what(self) != what(now)
+    }
 }

@@ -11,7 +11,7 @@ mod names;
 mod open;
 mod settle;
 
-pub use open::anywhere;
+pub use open::{anywhere, stat_fd};
 
 use crate::artifact::{FileIdentity, OsBytes, Stat};
 use crate::diagnostics::{Throttle, shown};

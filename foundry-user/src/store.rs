@@ -20,7 +20,7 @@ pub use place::{brick_path, bricks};
 use crate::artifact::FileIdentity;
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -145,11 +145,16 @@ impl Store {
     }
 }
 
+/// Longest small file of a store that is read; what is longer makes no sense.
+const MOST_REMEMBERED: u64 = 4 << 20;
+
 /// What a small file of the store remembers; nothing where there is no such file yet. One that cannot be
 /// read, or makes no sense, is said: what it held has to be asked for again.
 pub fn remembered<T: serde::de::DeserializeOwned + Default>(file: &std::path::Path) -> T {
-    let bytes = match std::fs::read(file) {
-        Ok(bytes) => bytes,
+    let mut bytes = Vec::new();
+    let opened = std::fs::File::open(file);
+    match opened.and_then(|open| open.take(MOST_REMEMBERED).read_to_end(&mut bytes)) {
+        Ok(_) => {}
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return T::default(),
         Err(error) => {
             tracing::warn!(file = %file.display(), %error, "what was remembered cannot be read");

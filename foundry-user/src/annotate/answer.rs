@@ -83,8 +83,8 @@ pub struct Claim {
     pub evidence: Vec<String>,
 }
 
-/// A valid answer, before its claims were looked at.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A valid answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
     /// What it is, in a sentence or two.
     pub summary: String,
@@ -105,20 +105,8 @@ pub struct Answer {
 /// What a model thinks an artifact is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Annotation {
-    /// What it is, in a sentence or two.
-    pub summary: String,
-    /// What it is for.
-    pub purpose: String,
-    /// One of [`CATEGORIES`].
-    pub category: String,
-    /// What it can do, with the names of the facts that show it.
-    pub capabilities: Vec<Claim>,
-    /// One of [`RISKS`].
-    pub risk: String,
-    /// Why, with the names of the facts that show it.
-    pub reasons: Vec<Claim>,
-    /// Per cent, as the model says.
-    pub confidence: u8,
+    /// What of its answer is kept: claims name facts, texts are bounded.
+    pub answer: Answer,
     /// Which model answered.
     pub model: String,
     /// Version of the question.
@@ -153,7 +141,7 @@ impl Answer {
         let (capabilities, reasons) = (ground(self.capabilities), ground(self.reasons));
         // A warning that points at nothing is none.
         let groundless = reasons.is_empty() && matches!(self.risk.as_str(), "low" | "review");
-        Annotation {
+        let answer = Self {
             summary: plain(&self.summary, SUMMARY),
             purpose: plain(&self.purpose, TEXT),
             category: self.category,
@@ -161,6 +149,9 @@ impl Answer {
             risk: if groundless { "unknown".to_owned() } else { self.risk },
             reasons,
             confidence: self.confidence.min(100),
+        };
+        Annotation {
+            answer,
             model: plain(&source.model, TEXT),
             prompt_version: source.prompt_version,
             at_ns: source.at_ns,
@@ -221,8 +212,9 @@ mod tests {
         let source =
             Source { model: "m".to_owned(), constrained: true, prompt_version: 1, at_ns: 5 };
         let kept = answer.grounded(&subject, source);
+        let Annotation { answer: kept, dropped, .. } = kept;
         assert_eq!(kept.capabilities, [claim("network-client", &["needed"])]);
-        assert_eq!((kept.dropped, kept.confidence), (3, 100));
+        assert_eq!((dropped, kept.confidence), (3, 100));
         assert_eq!((kept.risk.as_str(), kept.reasons.len()), ("unknown", 0));
         assert!(kept.summary.starts_with("ab [31mcxxx") && kept.summary.chars().count() == 400);
     }

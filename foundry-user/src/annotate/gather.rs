@@ -8,6 +8,7 @@ use super::key::Key;
 use super::prompt::Subject;
 use super::queue::{Priority, Want};
 use super::settings::Settings;
+use crate::facts::record;
 use crate::store::{FileStorage, brick_path};
 use crate::wire_annotate;
 use foundry_brick::{Brick, Kind, Meta};
@@ -41,7 +42,7 @@ pub(super) fn gather_file(file: &Path, settings: &Settings) -> Option<Gathered> 
         return None;
     }
     let content = brick.blake3()?;
-    let facts = brick.facts().ok()?;
+    let facts = record::of(&brick).ok()?;
     if facts.contains_key(WITHHELD) {
         return None;
     }

@@ -3,14 +3,16 @@
 //! Knows: one open regular file. Must never know: bricks.
 //! Keeps: nothing is waited for (a FIFO, a device), nothing but a regular file is read.
 
+use crate::artifact::{FileKind, Stat};
 use crate::error::CommandError;
+use crate::reader::stat_fd;
 use foundry_brick::geometry::TILE_BYTES;
-use foundry_brick::{Identity, Kind, Meta, Payload};
-use rustix::fs::{AtFlags, OFlags, SeekFrom, Statx, StatxFlags};
+use foundry_brick::{Meta, Payload};
+use rustix::fs::{OFlags, SeekFrom};
 use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, FileTypeExt};
 use std::path::{Path, PathBuf};
 
 /// Bytes that are read at a time: whole tiles.
@@ -20,7 +22,7 @@ pub(super) const CHUNK: u64 = 16 * TILE_BYTES;
 pub(super) struct LiveFile {
     path: PathBuf,
     file: File,
-    stat: Statx,
+    stat: Stat,
 }
 
 /// A run of whole tiles (but for the file's end) that has bytes, or is a hole.
@@ -42,17 +44,20 @@ impl LiveFile {
             Err(rustix::io::Errno::NXIO) => return Err(not_regular(path, "a socket or a device")),
             Err(e) => return Err(io(e)),
         };
-        let stat = stat(&file).map_err(io)?;
-        match u32::from(stat.stx_mode) & libc::S_IFMT {
-            libc::S_IFREG => Ok(Self { path: path.to_owned(), file, stat }),
-            libc::S_IFDIR => Err(CommandError::Invalid {
+        let stat = stat_fd(&file).map_err(io)?;
+        let kind = file.metadata().map_err(|e| CommandError::io("stat", path, e))?.file_type();
+        match stat.kind {
+            FileKind::File => Ok(Self { path: path.to_owned(), file, stat }),
+            FileKind::Directory => Err(CommandError::Invalid {
                 path: path.to_owned(),
                 what: "is a directory; to keep bricks of all that is in it: \
                        foundry-user --watch DIR"
                     .to_owned(),
             }),
-            libc::S_IFIFO => Err(not_regular(path, "a FIFO")),
-            libc::S_IFCHR | libc::S_IFBLK => Err(not_regular(path, "a device")),
+            _ if kind.is_fifo() => Err(not_regular(path, "a FIFO")),
+            _ if kind.is_char_device() || kind.is_block_device() => {
+                Err(not_regular(path, "a device"))
+            }
             _ => Err(not_regular(path, "no regular file")),
         }
     }
@@ -69,47 +74,27 @@ impl LiveFile {
     pub(super) fn subject(&self) -> crate::facts::Subject<'_> {
         crate::facts::Subject {
             path: self.path.as_os_str().as_bytes(),
-            size: self.stat.stx_size,
-            uid: self.stat.stx_uid,
-            gid: self.stat.stx_gid,
+            size: self.stat.size,
+            uid: self.stat.uid,
+            gid: self.stat.gid,
         }
     }
 
     /// Bytes, when it was opened.
     pub(super) fn size(&self) -> u64 {
-        self.stat.stx_size
+        self.stat.size
     }
 
     /// What a brick says of it.
     pub(super) fn meta(&self, payload: Payload) -> Meta {
-        let s = &self.stat;
-        let has_birth = s.stx_mask & StatxFlags::BTIME.bits() != 0;
-        Meta {
-            kind: Kind::File,
-            path: self.path.as_os_str().as_bytes().to_vec(),
-            pid: None,
-            identity: Identity {
-                dev: rustix::fs::makedev(s.stx_dev_major, s.stx_dev_minor),
-                ino: s.stx_ino,
-                btime_ns: if has_birth { ns(&s.stx_btime) } else { 0 },
-            },
-            size: s.stx_size,
-            mode: u32::from(s.stx_mode) & 0o7777,
-            uid: s.stx_uid,
-            gid: s.stx_gid,
-            mtime_ns: ns(&s.stx_mtime),
-            ctime_ns: ns(&s.stx_ctime),
-            blocks: s.stx_blocks,
-            nlink: s.stx_nlink,
-            payload,
-        }
+        self.stat.meta(self.path.as_os_str().as_bytes(), payload)
     }
 
     /// Whether it changed since it was opened.
     pub(super) fn changed(&self) -> Result<bool, CommandError> {
-        let now = stat(&self.file).map_err(|e| CommandError::io("stat", &self.path, e.into()))?;
-        let what = |s: &Statx| (s.stx_size, ns(&s.stx_mtime), ns(&s.stx_ctime));
-        Ok(what(&now) != what(&self.stat))
+        let now = stat_fd(&self.file);
+        let now = now.map_err(|e| CommandError::io("stat", &self.path, e.into()))?;
+        Ok(self.stat.has_changed(&now))
     }
 
     /// Where it has bytes and where holes, in whole tiles, in order, without gaps.
@@ -161,15 +146,6 @@ impl LiveFile {
         }
         Ok(done)
     }
-}
-
-fn stat(file: &File) -> rustix::io::Result<Statx> {
-    let mask = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
-    rustix::fs::statx(file, "", AtFlags::EMPTY_PATH, mask)
-}
-
-fn ns(time: &rustix::fs::StatxTimestamp) -> i64 {
-    time.tv_sec.saturating_mul(1_000_000_000).saturating_add(i64::from(time.tv_nsec))
 }
 
 fn not_regular(path: &Path, kind: &str) -> CommandError {

@@ -101,7 +101,10 @@ pub(super) fn open(root: &Root, rest: &Path, expect: &FileIdentity) -> Result<Ow
 }
 
 /// `statx` of an open file.
-pub(super) fn stat_fd(fd: &impl AsFd) -> Result<Stat, Errno> {
+///
+/// # Errors
+/// As `statx(2)`.
+pub fn stat_fd(fd: &impl AsFd) -> Result<Stat, Errno> {
     stat(fd.as_fd(), "", AtFlags::EMPTY_PATH)
 }
 

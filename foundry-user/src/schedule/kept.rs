@@ -1,7 +1,7 @@
 //! What a store remembers of schedules: when each was last done.
 //!
 //! Knows: one small file. Must never know: what is due.
-//! Keeps: the file is the old one or the new one, whole; one that makes no sense is as none.
+//! Keeps: the file is the old one or the new one, whole; one that makes no sense is said, and as none.
 
 use super::Every;
 use crate::event::UnixNs;
@@ -11,9 +11,6 @@ use std::path::{Path, PathBuf};
 
 /// Name of the file in a store.
 const FILE: &str = "schedules";
-
-/// Longest file that is read.
-const MOST: u64 = 1 << 20;
 
 /// When each was last done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,9 +24,8 @@ impl Kept {
     #[must_use]
     pub fn open(store: &Path) -> Self {
         let file = store.join(FILE);
-        let fits = std::fs::metadata(&file).is_ok_and(|meta| meta.len() <= MOST);
-        let bytes = if fits { std::fs::read(&file).unwrap_or_default() } else { Vec::new() };
-        Self { file, last: postcard::from_bytes(&bytes).unwrap_or_default() }
+        let last = crate::store::remembered(&file);
+        Self { file, last }
     }
 
     /// When `name` was last done.

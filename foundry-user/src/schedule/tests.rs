@@ -112,3 +112,23 @@ fn a_new_configuration_keeps_what_goes_on() {
     assert_eq!(schedules.done(b"/opt"), Some(now));
     assert_eq!(schedules.tick(UnixNs(now.0 + HOUR)).len(), 2);
 }
+
+#[test]
+fn what_cannot_be_understood_is_said_and_begins_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let begin = at("2026-01-01T12:00:00Z");
+    Kept::open(dir.path()).remember(b"/opt", begin, "daily").unwrap();
+    let said = dir.path().join("said");
+    let opened = |file: &std::path::Path| {
+        let log = std::fs::File::create(file).unwrap();
+        let subscriber = tracing_subscriber::fmt().with_writer(log).finish();
+        let kept = tracing::subscriber::with_default(subscriber, || Kept::open(dir.path()));
+        (kept, std::fs::read_to_string(file).unwrap())
+    };
+    let (kept, words) = opened(&said);
+    assert_eq!((kept.last(b"/opt"), words.as_str()), (Some(begin), ""));
+    std::fs::write(dir.path().join("schedules"), [0xff; 9]).unwrap();
+    let (kept, words) = opened(&said);
+    assert_eq!(kept.last(b"/opt"), None);
+    assert!(words.contains("makes no sense") && words.contains("schedules"), "{words}");
+}

@@ -12,7 +12,7 @@ use crate::event::UnixNs;
 use crate::pipeline::effect::{Attribution, StoreJob, StoreOp};
 use crate::pipeline::input::{Committed, StoreAnswer, StoreFailure};
 use foundry_brick::storage::Storage;
-use foundry_brick::{Brick, Editor, Error, Identity, Kind, Meta, Writer};
+use foundry_brick::{Brick, Editor, Error, Kind, Meta, Writer};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -154,7 +154,7 @@ impl Edits {
 
     fn begin(&self, path: &[u8], stat: &Stat, whole: bool, fresh: bool) -> Result<Good, Trouble> {
         let place = brick_path(&self.store.dir, path);
-        let meta = self.meta(path, stat);
+        let meta = stat.meta(path, self.store.payload);
         let existing = if fresh { None } else { self.existing(&place, path)? };
         if let Some(mut editor) = existing.filter(|e| e.meta().kind == Kind::File) {
             // The way the bytes are kept is fixed when a brick is made.
@@ -191,28 +191,6 @@ impl Edits {
             Ok(editor) => Ok(Some(editor).filter(|e| e.meta().path == path)),
             Err(Trouble::Brick) => Ok(None),
             Err(other) => Err(other),
-        }
-    }
-
-    fn meta(&self, path: &[u8], stat: &Stat) -> Meta {
-        Meta {
-            kind: Kind::File,
-            path: path.to_vec(),
-            pid: None,
-            identity: Identity {
-                dev: stat.identity.dev,
-                ino: stat.identity.ino,
-                btime_ns: stat.identity.btime_ns,
-            },
-            size: stat.size,
-            mode: stat.mode,
-            uid: stat.uid,
-            gid: stat.gid,
-            mtime_ns: stat.mtime_ns,
-            ctime_ns: stat.ctime_ns,
-            blocks: stat.blocks,
-            nlink: stat.nlink,
-            payload: self.store.payload,
         }
     }
 

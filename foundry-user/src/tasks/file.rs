@@ -7,6 +7,7 @@
 use crate::config::Operation;
 use crate::schedule::Every;
 use serde::Deserialize;
+use serde::de::IntoDeserializer;
 use std::path::{Path, PathBuf};
 
 /// Files of one directory that a task makes bricks of where it does not say.
@@ -144,27 +145,23 @@ pub struct TaskFile {
 }
 
 /// What a step does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Op {
-    /// Make a brick of a file, or of the files of a directory.
-    Fold,
-    /// Make a brick of a process's memory.
-    Capture,
-    /// Keep bricks of a directory from now on.
-    Watch,
-    /// Have a model say what something is.
-    Annotate,
-    /// Write a file for another program.
-    Export,
-    /// Compare a brick with its artifact.
-    Verify,
-    /// Compare a tree with its bricks again and again.
-    Schedule,
-    /// Write down what is known of files.
-    Analyze,
+    /// The daemon does it, where the project allows it.
+    Does(Operation),
     /// A person does it, and ticks the box.
     Human,
+}
+
+impl<'de> Deserialize<'de> for Op {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let word = String::deserialize(from)?;
+        if word == "human" {
+            return Ok(Self::Human);
+        }
+        let word: serde::de::value::StringDeserializer<D::Error> = word.into_deserializer();
+        Operation::deserialize(word).map(Self::Does)
+    }
 }
 
 impl Op {
@@ -172,14 +169,7 @@ impl Op {
     #[must_use]
     pub const fn operation(self) -> Option<Operation> {
         match self {
-            Self::Fold => Some(Operation::Fold),
-            Self::Capture => Some(Operation::Capture),
-            Self::Watch => Some(Operation::Watch),
-            Self::Annotate => Some(Operation::Annotate),
-            Self::Export => Some(Operation::Export),
-            Self::Verify => Some(Operation::Verify),
-            Self::Schedule => Some(Operation::Schedule),
-            Self::Analyze => Some(Operation::Analyze),
+            Self::Does(operation) => Some(operation),
             Self::Human => None,
         }
     }
@@ -305,9 +295,9 @@ impl TaskFile {
     /// The task as steps: every kind is one, or several, of what foundry-v2 says.
     #[must_use]
     pub fn as_steps(&self) -> Vec<StepFile> {
-        let step = |op, path: &str| StepFile {
+        let step = |operation, path: &str| StepFile {
             id: None,
-            op,
+            op: Op::Does(operation),
             path: Some(path.to_owned()),
             brick: self.destination.clone(),
             of: None,
@@ -323,15 +313,17 @@ impl TaskFile {
         let source = self.source.as_deref().unwrap_or_default();
         match self.kind {
             Kind::FoundryV2 => self.steps.clone(),
-            Kind::ConvertBinary => vec![step(Op::Fold, source)],
-            Kind::ConvertDirectory => vec![step(Op::Fold, source)],
-            Kind::CrystallizeSystem if self.paths.is_empty() => vec![step(Op::Fold, source)],
-            Kind::CrystallizeSystem => self.paths.iter().map(|path| step(Op::Fold, path)).collect(),
-            Kind::AnalyzeSystem | Kind::ScanKernelModules => vec![step(Op::Analyze, source)],
-            Kind::WatchPath if self.every.is_some() => {
-                vec![step(Op::Watch, source), step(Op::Schedule, source)]
+            Kind::ConvertBinary => vec![step(Operation::Fold, source)],
+            Kind::ConvertDirectory => vec![step(Operation::Fold, source)],
+            Kind::CrystallizeSystem if self.paths.is_empty() => vec![step(Operation::Fold, source)],
+            Kind::CrystallizeSystem => {
+                self.paths.iter().map(|path| step(Operation::Fold, path)).collect()
             }
-            Kind::WatchPath => vec![step(Op::Watch, source)],
+            Kind::AnalyzeSystem | Kind::ScanKernelModules => vec![step(Operation::Analyze, source)],
+            Kind::WatchPath if self.every.is_some() => {
+                vec![step(Operation::Watch, source), step(Operation::Schedule, source)]
+            }
+            Kind::WatchPath => vec![step(Operation::Watch, source)],
         }
     }
 }
@@ -343,14 +335,15 @@ pub fn mistake_of_steps(steps: &[StepFile]) -> Option<String> {
         let name = step.id.as_ref().map_or_else(|| format!("{}", i + 1), |id| id.0.clone());
         let lacks = |what: &str| Some(format!("step {name}: `{what}` is missing"));
         let has_subject = step.path.is_some() || step.of.is_some();
-        match step.op {
-            Op::Fold | Op::Watch | Op::Schedule | Op::Analyze if step.path.is_none() => {
+        use Operation::{Analyze, Annotate, Capture, Export, Fold, Schedule, Verify, Watch};
+        match step.op.operation() {
+            Some(Fold | Watch | Schedule | Analyze) if step.path.is_none() => {
                 return lacks("path");
             }
-            Op::Export | Op::Verify | Op::Annotate if !has_subject => return lacks("path"),
-            Op::Schedule if step.every.is_none() => return lacks("every"),
-            Op::Capture if step.pid.is_none() => return lacks("pid"),
-            Op::Capture | Op::Export if step.brick.is_none() => return lacks("brick"),
+            Some(Export | Verify | Annotate) if !has_subject => return lacks("path"),
+            Some(Schedule) if step.every.is_none() => return lacks("every"),
+            Some(Capture) if step.pid.is_none() => return lacks("pid"),
+            Some(Capture | Export) if step.brick.is_none() => return lacks("brick"),
             _ => {}
         }
         if let Some(of) = &step.of

@@ -9,7 +9,7 @@ use super::make::{self, Made, MakeError};
 use super::source::{self, Source, SourceError};
 use crate::binary;
 use crate::clock;
-use crate::config::Project;
+use crate::config::{Operation, Project};
 use crate::process::sample::Live;
 use crate::process::{Survey, Target};
 use crate::schedule::Every;
@@ -77,22 +77,24 @@ struct Wanted {
 impl Runner<'_> {
     /// Carries out one step, and says why not in words.
     pub(super) fn step(&self, step: &StepFile) -> Result<Outcome, String> {
-        match step.op {
-            Op::Fold | Op::Export => self.fold(step),
-            Op::Verify => self.verify(step),
-            Op::Analyze => self.analyze(step),
-            Op::Capture => self.capture(step),
-            Op::Watch => {
+        let Op::Does(operation) = step.op else {
+            return Err("this step is for a person".to_owned());
+        };
+        match operation {
+            Operation::Fold | Operation::Export => self.fold(step),
+            Operation::Verify => self.verify(step),
+            Operation::Analyze => self.analyze(step),
+            Operation::Capture => self.capture(step),
+            Operation::Watch => {
                 self.helper.watch(&self.subject(step)?)?;
                 Ok(Outcome::default())
             }
-            Op::Schedule => {
+            Operation::Schedule => {
                 let every = step.every.as_ref().ok_or("`every` is missing")?;
                 self.helper.schedule(&self.subject(step)?, every)?;
                 Ok(Outcome::default())
             }
-            Op::Annotate => self.annotate(step),
-            Op::Human => Err("this step is for a person".to_owned()),
+            Operation::Annotate => self.annotate(step),
         }
     }
 
@@ -190,7 +192,9 @@ impl Runner<'_> {
     /// Compares bricks that an earlier step made with what they are of.
     fn verify(&self, step: &StepFile) -> Result<Outcome, String> {
         let earlier = step.of.as_ref().and_then(|of| {
-            self.steps.iter().find(|s| s.id.as_ref() == Some(of) && s.op != Op::Verify)
+            self.steps
+                .iter()
+                .find(|s| s.id.as_ref() == Some(of) && s.op != Op::Does(Operation::Verify))
         });
         let made = earlier.unwrap_or(step);
         let (wanted, _) = self.wanted(made, Self::format(made))?;

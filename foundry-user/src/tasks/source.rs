@@ -5,11 +5,13 @@
 //! regular file is read, so that no open blocks or has an effect; a file that changes while it is
 //! read is no file.
 
+use crate::artifact::{FileKind, Stat};
 use crate::binary::ReadAt;
 use crate::config::Project;
+use crate::reader::stat_fd;
 use crate::redact::is_withheld;
-use foundry_brick::{Identity, Kind, Meta, Payload};
-use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, Statx, StatxFlags};
+use foundry_brick::{Meta, Payload};
+use rustix::fs::{Mode, OFlags, ResolveFlags};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
@@ -96,7 +98,7 @@ pub(super) fn files(top: &Path, most: usize) -> Result<(Vec<PathBuf>, bool), Sou
 pub(super) struct Source {
     path: PathBuf,
     file: File,
-    stat: Statx,
+    stat: Stat,
     /// The bytes of a file that is not as long as it says.
     unsized_bytes: Option<Vec<u8>>,
 }
@@ -118,14 +120,16 @@ impl Source {
             }
             e => failed(e),
         })?);
-        let stat = stat(&file).map_err(failed)?;
-        match u32::from(stat.stx_mode) & libc::S_IFMT {
-            libc::S_IFREG => {}
-            libc::S_IFDIR => return Err(SourceError::Unfit(real.to_owned(), "is a directory")),
+        let stat = stat_fd(&file).map_err(failed)?;
+        match stat.kind {
+            FileKind::File => {}
+            FileKind::Directory => {
+                return Err(SourceError::Unfit(real.to_owned(), "is a directory"));
+            }
             _ => return Err(SourceError::Unfit(real.to_owned(), "is not a regular file")),
         }
         let mut bytes = Vec::new();
-        if stat.stx_size == 0 {
+        if stat.size == 0 {
             let read = (&file).take(MOST_UNSIZED).read_to_end(&mut bytes);
             read.map_err(|e| SourceError::Io(real.to_owned(), e))?;
         }
@@ -142,47 +146,27 @@ impl Source {
     /// Bytes.
     #[must_use]
     pub(super) fn size(&self) -> u64 {
-        self.unsized_bytes.as_ref().map_or(self.stat.stx_size, |bytes| bytes.len() as u64)
+        self.unsized_bytes.as_ref().map_or(self.stat.size, |bytes| bytes.len() as u64)
     }
 
     /// Permission bits.
     #[must_use]
     pub(super) fn mode(&self) -> u32 {
-        u32::from(self.stat.stx_mode) & 0o7777
+        self.stat.mode
     }
 
     /// What a brick says of it.
     #[must_use]
     pub(super) fn meta(&self) -> Meta {
-        let s = &self.stat;
-        let has_birth = s.stx_mask & StatxFlags::BTIME.bits() != 0;
-        Meta {
-            kind: Kind::File,
-            path: self.path.as_os_str().as_bytes().to_vec(),
-            pid: None,
-            identity: Identity {
-                dev: rustix::fs::makedev(s.stx_dev_major, s.stx_dev_minor),
-                ino: s.stx_ino,
-                btime_ns: if has_birth { ns(&s.stx_btime) } else { 0 },
-            },
-            size: self.size(),
-            mode: self.mode(),
-            uid: s.stx_uid,
-            gid: s.stx_gid,
-            mtime_ns: ns(&s.stx_mtime),
-            ctime_ns: ns(&s.stx_ctime),
-            blocks: s.stx_blocks,
-            nlink: s.stx_nlink,
-            payload: Payload::Embedded,
-        }
+        let stat = Stat { size: self.size(), ..self.stat };
+        stat.meta(self.path.as_os_str().as_bytes(), Payload::Embedded)
     }
 
     /// Whether it is what it was when it was opened. What the kernel makes up as it is read always is.
     #[must_use]
     pub(super) fn is_unchanged(&self) -> bool {
-        let what = |s: &Statx| (s.stx_size, ns(&s.stx_mtime), ns(&s.stx_ctime));
         self.unsized_bytes.is_some()
-            || stat(&self.file).is_ok_and(|now| what(&now) == what(&self.stat))
+            || stat_fd(&self.file).is_ok_and(|now| !self.stat.has_changed(&now))
     }
 }
 
@@ -193,13 +177,4 @@ impl ReadAt for Source {
             None => ReadAt::read_at(&self.file, buf, offset),
         }
     }
-}
-
-fn stat(file: &File) -> rustix::io::Result<Statx> {
-    let mask = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
-    rustix::fs::statx(file, "", AtFlags::EMPTY_PATH, mask)
-}
-
-fn ns(time: &rustix::fs::StatxTimestamp) -> i64 {
-    time.tv_sec.saturating_mul(1_000_000_000).saturating_add(i64::from(time.tv_nsec))
 }

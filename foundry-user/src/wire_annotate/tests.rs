@@ -123,13 +123,18 @@ fn each_server_says_its_context_in_its_own_way() {
 #[test]
 fn a_document_says_whether_it_is_of_this_content() {
     let annotation = Annotation {
-        summary: "Lists \"files\".".to_owned(),
-        purpose: "p".to_owned(),
-        category: "command".to_owned(),
-        capabilities: vec![Claim { what: "shell".to_owned(), evidence: vec!["needed".to_owned()] }],
-        risk: "none".to_owned(),
-        reasons: vec![],
-        confidence: 88,
+        answer: Answer {
+            summary: "Lists \"files\".".to_owned(),
+            purpose: "p".to_owned(),
+            category: "command".to_owned(),
+            capabilities: vec![Claim {
+                what: "shell".to_owned(),
+                evidence: vec!["needed".to_owned()],
+            }],
+            risk: "none".to_owned(),
+            reasons: vec![],
+            confidence: 88,
+        },
         model: "m".to_owned(),
         prompt_version: 1,
         at_ns: 5,

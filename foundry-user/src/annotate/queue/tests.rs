@@ -1,6 +1,7 @@
 //! The queue on a real file.
 
 use super::*;
+use crate::annotate::answer::Answer;
 use std::os::unix::fs::PermissionsExt;
 
 fn want(path: &str, key: u8, priority: Priority) -> Want {
@@ -10,13 +11,15 @@ fn want(path: &str, key: u8, priority: Priority) -> Want {
 
 fn answer(summary: &str) -> Annotation {
     Annotation {
-        summary: summary.to_owned(),
-        purpose: String::new(),
-        category: "command".to_owned(),
-        capabilities: vec![],
-        risk: "none".to_owned(),
-        reasons: vec![],
-        confidence: 50,
+        answer: Answer {
+            summary: summary.to_owned(),
+            purpose: String::new(),
+            category: "command".to_owned(),
+            capabilities: vec![],
+            risk: "none".to_owned(),
+            reasons: vec![],
+            confidence: 50,
+        },
         model: "m".to_owned(),
         prompt_version: 1,
         at_ns: 1,
@@ -70,7 +73,10 @@ fn an_answer_is_for_every_brick_of_that_content_and_for_ever() {
     assert_eq!(q.give_back_all().unwrap(), 0);
     let left = q.deliverable(b"", 10).unwrap();
     assert_eq!(left.len(), 1);
-    assert_eq!((left[0].path.as_slice(), left[0].answer.summary.as_str()), (&b"/b"[..], "seven"));
+    assert_eq!(
+        (left[0].path.as_slice(), left[0].answer.answer.summary.as_str()),
+        (&b"/b"[..], "seven")
+    );
     assert_eq!(q.want(&want("/a", 7, Priority::Asked)).unwrap(), Wanted::Done);
     assert_eq!(q.want(&want("/c", 7, Priority::Asked)).unwrap(), Wanted::Known);
     // The brick was made anew, and has lost what was delivered.

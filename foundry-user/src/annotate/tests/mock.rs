@@ -198,6 +198,10 @@ fn chat(body: &str, seen: &Mutex<Seen>, script: &Script) -> (Fault, String, Opti
     let question = request["messages"][1]["content"].as_str().unwrap();
     let name = question.split("\"file_name\",\"value\":\"").nth(1).unwrap();
     let name = name.split('"').next().unwrap().to_owned();
+    let id = |fact: &str| {
+        let before = question.split(&format!("\",\"name\":\"{fact}\"")).next().unwrap();
+        before.rsplit('"').next().unwrap().to_owned()
+    };
     let n = seen.chats;
     seen.chats += 1;
     let fault = script(n, question);
@@ -207,11 +211,11 @@ fn chat(body: &str, seen: &Mutex<Seen>, script: &Script) -> (Fault, String, Opti
         "purpose": "To be a test.",
         "category": "command",
         "capabilities": [
-            { "name": "network-client", "evidence": ["f4"] },
+            { "name": "network-client", "evidence": [id("needed")] },
             { "name": "load-kernel-code", "evidence": ["f99"] },
         ],
         "risk": "low",
-        "risk_reasons": [{ "reason": "it holds text", "evidence": ["f5"] }],
+        "risk_reasons": [{ "reason": "it holds text", "evidence": [id("strings")] }],
         "confidence": 0.5,
     })
     .to_string();

@@ -5,6 +5,7 @@
 
 use super::bricks::{BrickError, Bricks, Content};
 use super::views::text;
+use crate::facts::record;
 use foundry_brick::{Brick, FactValue, Payload};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -68,7 +69,7 @@ fn fact(value: FactValue) -> Fact {
 pub(super) fn about(bricks: &Bricks, path: &[u8]) -> Result<About, BrickError> {
     let brick = bricks.open(path, None)?;
     let meta = brick.meta();
-    let (facts, problem) = match brick.facts() {
+    let (facts, problem) = match record::of(&brick) {
         Ok(facts) => (facts, None),
         Err(error) => (BTreeMap::new(), Some(error.to_string())),
     };

@@ -3,11 +3,13 @@
 //! Knows: the world's names, bricks. Must never know: HTTP.
 //! Keeps: a search ends at its deadline and says whether it saw everything; answers are bounded.
 
-use super::bricks::{Bricks, Content};
+use super::bricks::{Bricks, Content, ReadFile};
 use super::layout::{NodeId, NodeKind};
 use super::views::{kind, text};
 use super::world::World;
-use crate::facts::{record, search as facts};
+use crate::facts::record;
+use crate::facts::search::Query as Words;
+use foundry_brick::Brick;
 use serde::Serialize;
 use std::sync::RwLock;
 
@@ -37,61 +39,25 @@ pub(super) struct Hits {
 /// What is looked for, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Query {
-    Path(String),
-    Symbol(String),
-    Fact(String),
-    Note(String),
-    BuildId(String),
-    Hash(String),
+    /// In the files themselves.
     Bytes(Vec<u8>),
-    /// One fact by its key.
-    KeyValue(String, String),
-    Anything(String),
+    /// In names, and in what bricks say.
+    Words(Words),
 }
 
 impl Query {
     /// `None` for nothing to look for.
     pub(super) fn parse(query: &str) -> Option<Self> {
         let query = query.trim();
-        if let Some(quoted) = query.strip_prefix('"') {
-            let inner = quoted.strip_suffix('"').unwrap_or(quoted);
-            return (!inner.is_empty()).then(|| Self::Bytes(inner.as_bytes().to_vec()));
-        }
-        let (word, rest) = query.split_once(':').unwrap_or(("", query));
-        let rest = rest.trim().to_lowercase();
-        let known: Option<fn(String) -> Self> = match word {
-            "path" => Some(Self::Path),
-            "sym" => Some(Self::Symbol),
-            "fact" => Some(Self::Fact),
-            "note" => Some(Self::Note),
-            "build-id" => Some(Self::BuildId),
-            "hash" => Some(Self::Hash),
-            _ => None,
+        let Some(quoted) = query.strip_prefix('"') else {
+            return Words::parse(query).map(Self::Words);
         };
-        match known {
-            _ if query.is_empty() => None,
-            Some(_) if rest.is_empty() => None,
-            Some(make) => Some(make(rest)),
-            None => Some(match facts::Query::parse(query) {
-                Some(facts::Query::KeyValue(key, value)) => Self::KeyValue(key, value),
-                _ => Self::Anything(query.to_lowercase()),
-            }),
-        }
-    }
-
-    /// What is asked of the facts.
-    fn of_facts(&self) -> Option<facts::Query> {
-        Some(match self {
-            Self::Fact(word) => facts::Query::Fact(word.clone()),
-            Self::BuildId(word) => facts::Query::BuildId(word.clone()),
-            Self::KeyValue(key, value) => facts::Query::KeyValue(key.clone(), value.clone()),
-            Self::Anything(word) => facts::Query::Anything(word.clone()),
-            _ => return None,
-        })
+        let inner = quoted.strip_suffix('"').unwrap_or(quoted);
+        (!inner.is_empty()).then(|| Self::Bytes(inner.as_bytes().to_vec()))
     }
 
     const fn opens_bricks(&self) -> bool {
-        !matches!(self, Self::Path(_) | Self::Hash(_))
+        !matches!(self, Self::Words(Words::Path(_) | Words::Hash(_)))
     }
 }
 
@@ -171,7 +137,7 @@ fn in_memory(world: &RwLock<World>, query: &Query) -> (Vec<Hit>, Vec<Candidate>)
         }
         let index = node.runs.first().map_or(0, |run| run.start);
         let found = match query {
-            Query::Path(word) | Query::Anything(word) => {
+            Query::Words(Words::Path(word) | Words::Anything(word)) => {
                 // The whole path only where the word has a slash: names are compared as names.
                 if word.contains('/') {
                     text(&world.layout.path(id)).to_lowercase().contains(word)
@@ -179,7 +145,7 @@ fn in_memory(world: &RwLock<World>, query: &Query) -> (Vec<Hit>, Vec<Candidate>)
                     text(&node.name).to_lowercase().contains(word)
                 }
             }
-            Query::Hash(word) => world
+            Query::Words(Words::Hash(word)) => world
                 .summary(id)
                 .and_then(|summary| summary.blake3)
                 .is_some_and(|hash| blake3::Hash::from(hash).to_hex().starts_with(word.as_str())),
@@ -209,41 +175,56 @@ fn in_memory(world: &RwLock<World>, query: &Query) -> (Vec<Hit>, Vec<Candidate>)
 
 fn look_into(bricks: &Bricks, query: &Query, candidate: &Candidate, hits: &mut Vec<Hit>) {
     let Ok(brick) = bricks.open(&candidate.path, None) else { return };
-    let hit = |kind: &'static str, words: String, start: u64, end: u64| Hit {
-        node: candidate.node,
-        path: text(&candidate.path),
-        kind,
-        text: words,
-        start,
-        end,
-        index: candidate.index + start,
+    let mut found = |kind: &'static str, words: String, start: u64, end: u64| {
+        hits.push(Hit {
+            node: candidate.node,
+            path: text(&candidate.path),
+            kind,
+            text: words,
+            start,
+            end,
+            index: candidate.index + start,
+        });
     };
-    if let Query::Symbol(word) | Query::Anything(word) = query {
+    match query {
+        Query::Words(words) => look_for_words(&brick, words, &mut found),
+        Query::Bytes(wanted) if candidate.kind == NodeKind::File => {
+            let size = brick.meta().size.min(MOST_CONTENT);
+            let mut bytes = vec![0; usize::try_from(size).unwrap_or(0)];
+            let n = match Content::open(brick.meta()) {
+                Ok(content) => content.read(0, &mut bytes).unwrap_or(0),
+                Err(_) => brick.read_payload(0, &mut bytes).unwrap_or(0),
+            };
+            for at in find_all(&bytes[..n], wanted).into_iter().take(20) {
+                found("bytes", text(wanted), at, at + wanted.len() as u64);
+            }
+        }
+        Query::Bytes(_) => {}
+    }
+}
+
+fn look_for_words(
+    brick: &Brick<ReadFile>,
+    words: &Words,
+    found: &mut impl FnMut(&'static str, String, u64, u64),
+) {
+    let size = brick.meta().size;
+    if let Words::Symbol(word) | Words::Anything(word) = words {
         let regions = brick.regions().unwrap_or_default();
         let named = regions.into_iter().filter(|r| r.name.to_lowercase().contains(word));
-        hits.extend(named.take(20).map(|r| hit("symbol", r.name, r.start, r.end)));
-    }
-    if let Some(asked) = query.of_facts() {
-        let facts = record::of(&brick).unwrap_or_default();
-        let lines = asked.in_facts(&facts).into_iter();
-        hits.extend(lines.map(|line| hit("fact", line, 0, brick.meta().size)));
-    }
-    if let Query::Note(word) | Query::Anything(word) = query {
-        let note = brick.annotation().ok().flatten().map(|note| text(&note));
-        if let Some(note) = note.filter(|note| note.to_lowercase().contains(word)) {
-            hits.push(hit("note", note.chars().take(200).collect(), 0, brick.meta().size));
+        for region in named.take(20) {
+            found("symbol", region.name, region.start, region.end);
         }
     }
-    if let (Query::Bytes(wanted), NodeKind::File) = (query, candidate.kind) {
-        let size = brick.meta().size.min(MOST_CONTENT);
-        let mut bytes = vec![0; usize::try_from(size).unwrap_or(0)];
-        let n = match Content::open(brick.meta()) {
-            Ok(content) => content.read(0, &mut bytes).unwrap_or(0),
-            Err(_) => brick.read_payload(0, &mut bytes).unwrap_or(0),
-        };
-        for at in find_all(&bytes[..n], wanted).into_iter().take(20) {
-            let words = text(wanted);
-            hits.push(hit("bytes", words, at, at + wanted.len() as u64));
+    if !matches!(words, Words::Symbol(_) | Words::Note(_)) {
+        for line in words.in_facts(&record::of(brick).unwrap_or_default()) {
+            found("fact", line, 0, size);
+        }
+    }
+    if let Words::Note(word) | Words::Anything(word) = words {
+        let note = brick.annotation().ok().flatten().map(|note| text(&note));
+        if let Some(note) = note.filter(|note| note.to_lowercase().contains(word)) {
+            found("note", note.chars().take(200).collect(), 0, size);
         }
     }
 }
@@ -276,11 +257,12 @@ mod tests {
     fn queries_say_where_to_look() {
         assert_eq!(Query::parse("  "), None);
         assert_eq!(Query::parse("sym:"), None);
-        assert_eq!(Query::parse("sym: Main"), Some(Query::Symbol("main".into())));
+        assert_eq!(Query::parse("sym: Main"), Some(Query::Words(Words::Symbol("main".into()))));
         assert_eq!(Query::parse("\"a b\""), Some(Query::Bytes(b"a b".to_vec())));
-        let one = Query::KeyValue("hardening.relro".into(), "none".into());
+        let one = Query::Words(Words::KeyValue("hardening.relro".into(), "none".into()));
         assert_eq!(Query::parse("hardening.relro=None"), Some(one));
-        assert_eq!(Query::parse("std::vec"), Some(Query::Anything("std::vec".into())));
+        let any = Query::Words(Words::Anything("std::vec".into()));
+        assert_eq!(Query::parse("std::vec"), Some(any));
     }
 
     #[test]
