@@ -14,6 +14,7 @@ mod guard;
 mod habits;
 mod hostile;
 mod load;
+mod memory;
 mod overflow;
 mod scenario;
 mod storm;
@@ -148,6 +149,11 @@ macro_rules! on_backend {
             #[test]
             fn more_names_than_the_queue_holds() {
                 super::overflow::queue(BACKEND);
+            }
+
+            #[test]
+            fn memory_step_by_step() {
+                super::memory::step_by_step(BACKEND);
             }
 
             #[test]

@@ -27,6 +27,19 @@ pub mod kind {
     pub const EXEC: u16 = 6;
     /// A process ended: a bare [`super::Header`].
     pub const EXIT: u16 = 7;
+    /// A word of [`super::layouts`] became other than 0: a bare [`super::Header`].
+    pub const LAYOUT: u16 = 8;
+}
+
+/// Words of the array `LAYOUTS`, one for each process whose memory is watched: the record of what
+/// happened to it, of which [`kind::LAYOUT`] is only the doorbell.
+pub mod layouts {
+    /// Somebody held the layout for writing: mappings may have come, gone or changed.
+    pub const CHANGED: u64 = 1;
+    /// It has a child that is a process of its own.
+    pub const FORKED: u64 = 2;
+    /// Words in the array, so many processes at most (one page, the least that can be mapped).
+    pub const COUNT: usize = 512;
 }
 
 /// Flags of a [`kind::MMAP`] record.
@@ -323,6 +336,8 @@ pub mod field {
         TASK_FILES,
         /// `task_struct.mm`
         TASK_MM,
+        /// `task_struct.tgid`
+        TASK_TGID,
         /// `task_struct.thread_info.status`
         TASK_STATUS,
         /// `mm_struct.exe_file`
@@ -452,6 +467,8 @@ pub mod setting {
     pub const MKDIR_RETURNS_DENTRY: usize = 5;
     /// Not 0: `vfs_create` is passed no directory, only the dentry.
     pub const CREATE_TAKES_DENTRY: usize = 6;
+    /// Not 0: `mmap_lock_released` passes the path of a cgroup before it says who wrote.
+    pub const LOCK_HAS_PATH: usize = 7;
     /// Number of settings.
     pub const COUNT: usize = 8;
 }

@@ -52,6 +52,8 @@ pub enum Record<'a> {
     Exec(Header, &'a [u8]),
     /// [`kind::EXIT`]
     Exit(Header),
+    /// [`kind::LAYOUT`]
+    Layout(Header),
 }
 
 fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
@@ -122,7 +124,7 @@ pub fn parse(bytes: &[u8]) -> Result<Record<'_>, RecordError> {
         kind::NAME => size_of::<NameRecord>(),
         kind::RELIST | kind::META | kind::MMAP => size_of::<SlotRecord>(),
         kind::EXEC => size_of::<ExecRecord>(),
-        kind::EXIT => size_of::<Header>(),
+        kind::EXIT | kind::LAYOUT => size_of::<Header>(),
         other => return Err(RecordError::Kind(other)),
     };
     if usize::from(head.len) != want || bytes.len() != want {
@@ -136,6 +138,7 @@ pub fn parse(bytes: &[u8]) -> Result<Record<'_>, RecordError> {
         kind::META => Record::Meta(slot()?),
         kind::MMAP => Record::Mmap(slot()?),
         kind::EXEC => Record::Exec(head, name(bytes, 64, 72)?),
+        kind::LAYOUT => Record::Layout(head),
         _ => Record::Exit(head),
     })
 }

@@ -4,7 +4,7 @@
 //! Must never know: when anything is written.
 //! Keeps: arrays that user space maps are arrays of plain integers.
 
-use crate::foundry_common::abi::{FileState, NAME_BYTES, global, reply};
+use crate::foundry_common::abi::{FileState, NAME_BYTES, global, layouts, reply};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
 
@@ -42,6 +42,15 @@ pub static BELL: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
 /// exec, exit and mmap: apart, so that neither can starve the other.
 #[map]
 pub static LIFE: RingBuf = RingBuf::with_byte_size(1 << 19, 0);
+
+/// Processes whose memory is watched, to their words of [`LAYOUTS`]: about 64 bytes each.
+#[map]
+pub static WATCHED: HashMap<u32, u32> =
+    HashMap::with_max_entries(layouts::COUNT as u32, BPF_F_NO_PREALLOC);
+
+/// What happened to their memory, by `abi::layouts`, mapped by user space: one page.
+#[map]
+pub static LAYOUTS: Array<u64> = Array::with_max_entries(layouts::COUNT as u32, BPF_F_MMAPABLE);
 
 /// The bytes that the running system call of a thread changed: slot, start, end. 24 bytes each.
 #[map]

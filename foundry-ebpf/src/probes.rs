@@ -1,6 +1,7 @@
 //! The probes, one file a family of hooks.
 
 mod change;
+mod layout;
 mod mapping;
 mod names;
 mod process;

@@ -14,7 +14,7 @@
 //! | clients -> loop | 16 calls | the client waits |
 //! | loop -> annotator | 16 requests | the request is refused |
 //! | annotator -> loop | the clients' 16 calls, one at a time | the annotator waits |
-//! | loop -> process watcher | one wake-up; the clients' answers | never: a wake-up under way serves all |
+//! | loop -> process watcher | one wake-up; who was told of; the clients' answers | never: a wake-up under way serves all |
 //! | process watcher -> loop | 64 processes | the watcher waits |
 //! | updates -> tasks | 16 hints | dropped: it looks anyway |
 //! | tasks -> loop | 1 wish | the tasks wait for its answer |
@@ -100,7 +100,7 @@ pub fn prepare(config: &WatchConfig) -> Result<(Arc<Store>, Box<dyn Source>), Fa
     if let Some(path) = &config.record {
         recorder::make(path)?;
     }
-    let source = backend::open(config.backend, config.sweep)?;
+    let source = backend::open(config.backend, config.sweep, !config.processes.is_empty())?;
     Ok((store, source))
 }
 

@@ -92,4 +92,7 @@ pub enum Event {
     /// `n` records of one kind were dropped since the last such event. What repairs it follows as
     /// other events; this one is for the counters.
     Lost { kind: LossKind, n: u64 },
+    /// The memory layout of a watched process may have changed, or it has a child. It concerns no
+    /// artifact of the pipeline, and is not recorded.
+    Layout { pid: u32 },
 }

@@ -229,7 +229,7 @@ impl Pipeline {
                 });
             }
             Event::Exec { actor, .. } => self.publish(Update::Exec { actor }),
-            Event::Exit { .. } => {}
+            Event::Exit { .. } | Event::Layout { .. } => {}
             Event::Mmap { artifact, actor, shared_writable, executable, .. } => {
                 self.on_mmap(artifact, actor, shared_writable, executable);
             }

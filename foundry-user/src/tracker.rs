@@ -35,6 +35,31 @@ pub trait Tracker: Send + Sync {
     fn sees_every_write(&self) -> bool {
         true
     }
+
+    /// From now on, changes of the memory layout of the process `pid`, and its children, are told by
+    /// `Event::Layout` and kept for [`Tracker::take_memory`]. Says whether that is so; else whoever wants to
+    /// know has to look again and again.
+    fn watch_memory(&self, _pid: u32) -> bool {
+        false
+    }
+
+    /// The memory of the process `pid` is no longer of interest.
+    fn unwatch_memory(&self, _pid: u32) {}
+
+    /// What happened to a watched process since the last such call; `None` where it is not watched.
+    /// Look after this call, not before: what happens later is kept for the next one.
+    fn take_memory(&self, _pid: u32) -> Option<MemoryNews> {
+        None
+    }
+}
+
+/// What happened to a process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemoryNews {
+    /// Its layout may be another.
+    pub changed: bool,
+    /// It has a child that is a process of its own.
+    pub forked: bool,
 }
 
 /// Tracks nothing: for one-shot commands and replay.

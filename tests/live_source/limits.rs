@@ -6,7 +6,7 @@ use foundry_user::sources::Source;
 use foundry_user::sources::ebpf::Limits;
 
 fn tiny() -> Limits {
-    Limits { artifacts: 64, words: 16, bell_bytes: 4096, life_bytes: 4096 }
+    Limits { artifacts: 64, words: 16, bell_bytes: 4096, life_bytes: 4096, watched: 1 }
 }
 
 #[test]

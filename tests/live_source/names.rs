@@ -72,7 +72,8 @@ fn every_way_to_change_a_directory() {
 
 #[test]
 fn names_that_do_not_fit_make_the_directory_listed_again() {
-    let limits = Limits { artifacts: 64, words: 16, bell_bytes: 4096, life_bytes: 4096 };
+    let limits =
+        Limits { artifacts: 64, words: 16, bell_bytes: 4096, life_bytes: 4096, watched: 1 };
     let Some(mut live) = live(&limits) else { return };
     if live.backend != Backend::Fentry {
         return;

@@ -132,7 +132,9 @@ impl Watcher {
             Event::Relist { dir, .. } => Some(Told::Relist(path(dir)?)),
             Event::Sweep { .. } => Some(Told::Sweep),
             Event::Lost { .. } => Some(Told::Lost),
-            Event::Exec { .. } | Event::Exit { .. } | Event::Mmap { .. } => None,
+            Event::Exec { .. } | Event::Exit { .. } | Event::Mmap { .. } | Event::Layout { .. } => {
+                None
+            }
         }
     }
 

@@ -115,6 +115,7 @@ fn elsewhere(tally: &mut Tally, source: &Path) {
         together.args(["--skip", "::more_", "--skip", "::sync_answers", "--skip", "::killed_in"]);
         // These need a compiler, and git, which a machine has not got.
         together.args(["--skip", "::a_build_in", "--skip", "::a_checkout_in"]);
+        together.args(["--skip", "::memory_step_by_step"]);
         tally.stage(&format!("the daemon on kernel {kernel}"), 30, &mut together);
     }
 }

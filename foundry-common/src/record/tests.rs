@@ -39,9 +39,8 @@ fn names_are_cut_to_their_length_and_no_further() {
 #[test]
 fn every_kind_wants_exactly_its_length() {
     let kinds = [(kind::DIRTY, 96), (kind::NAME, 336), (kind::RELIST, 80), (kind::META, 80)];
-    for (kind, len) in
-        kinds.into_iter().chain([(kind::MMAP, 80), (kind::EXEC, 328), (kind::EXIT, 64)])
-    {
+    let life = [(kind::MMAP, 80), (kind::EXEC, 328), (kind::EXIT, 64), (kind::LAYOUT, 64)];
+    for (kind, len) in kinds.into_iter().chain(life) {
         let bytes = record(kind, len);
         assert!(parse(&bytes[..len]).is_ok(), "kind {kind}");
         for wrong in [0, 1, 63, len - 1] {
@@ -51,5 +50,5 @@ fn every_kind_wants_exactly_its_length() {
         assert!(parse(&lying[..len]).is_err(), "kind {kind}, wrong length in the header");
     }
     assert_eq!(parse(&record(0, 64)[..64]), Err(RecordError::Kind(0)));
-    assert_eq!(parse(&record(8, 64)[..64]), Err(RecordError::Kind(8)));
+    assert_eq!(parse(&record(9, 64)[..64]), Err(RecordError::Kind(9)));
 }

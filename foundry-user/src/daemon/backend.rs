@@ -14,12 +14,19 @@ use std::time::Duration;
 /// Best first.
 const ORDER: [Backend; 3] = [Backend::Fentry, Backend::Tracepoint, Backend::Fanotify];
 
-/// Starts the backend that was asked for.
+/// Processes whose memory the kernel tells of; more are looked at again and again.
+const MOST_WATCHED: u32 = 512;
+
+/// Starts the backend that was asked for; `memory` says whether processes are to be watched, too.
 pub(super) fn open(
     wanted: Backend,
     sweep: Option<Duration>,
+    memory: bool,
 ) -> Result<Box<dyn Source>, FatalError> {
-    let sizes = Sizes::from_environment()?;
+    let mut sizes = Sizes::from_environment()?;
+    if memory {
+        sizes.limits.watched = MOST_WATCHED;
+    }
     let mut tried = vec![];
     for backend in ORDER.into_iter().filter(|b| wanted == Backend::Auto || wanted == *b) {
         match start(backend, sweep, &sizes) {

@@ -1,35 +1,36 @@
 //! The thread that keeps the bricks of watched processes.
 //!
-//! Programs that start and end, and files that are mapped, are events; of every other change of another
-//! process's memory the kernel tells nobody. So the layouts are asked for many times a second and compared,
-//! and only a process whose layout changed is captured then; contents are read again, page by page, at
-//! a slower pace. A sync has a round of its own.
+//! Programs that start and end are events, and so are changes of a layout where the source has probes for
+//! them: a hint, whereupon the layout is asked for and compared. Where it has none, layouts are asked for
+//! many times a second. Only a process whose layout changed is captured then; contents are read again,
+//! page by page, at a slower pace. A sync has a round of its own.
 //!
 //! Knows: processes, where their bricks lie. Must never know: the pipeline.
 //! Keeps: at most a twentieth of one core for contents, and a fourth for layouts that change all the time;
-//! a process that ended leaves its last brick, which says so.
+//! what was told is taken before it is looked at; a process that ended leaves its last brick, which says so.
 
 use super::FatalError;
 use super::readers::spawn;
 use crate::capture::{capture, mark_ended};
 use crate::clock;
 use crate::directory::Process;
-use crate::event::Event;
+use crate::event::{Actor, Event, LossKind};
 use crate::pipeline::input::Input;
 use crate::process::maps::Mapping;
 use crate::process::{CaptureError, ProcessError, Target, find};
 use crate::store::{Store, brick_path};
+use crate::tracker::Tracker;
 use foundry_brick::Payload;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
-/// Between two looks at the layouts at least.
-const LAYOUTS: Duration = Duration::from_millis(10);
+/// Between two looks at a layout of which nobody tells.
+const LAYOUTS_NS: u64 = 10_000_000;
 
 /// Between two looks into the pages of one process at least.
 const CONTENTS_NS: u64 = 1_000_000_000;
@@ -51,6 +52,12 @@ struct Shared {
     begun: AtomicBool,
     /// Who is watched now.
     known: Mutex<BTreeSet<u32>>,
+    /// Who was told of since they were looked at.
+    told: Mutex<BTreeSet<u32>>,
+    /// How many of those who are watched are looked at again and again.
+    polled: AtomicU64,
+    /// How often the source told of a layout.
+    layouts_told: AtomicU64,
 }
 
 /// The thread's other end.
@@ -66,6 +73,7 @@ impl Processes {
     pub(super) fn start(
         names: &[String],
         store: &Arc<Store>,
+        tracker: Arc<dyn Tracker>,
         panics: &mpsc::Sender<FatalError>,
     ) -> Result<Option<Self>, FatalError> {
         if names.is_empty() {
@@ -78,6 +86,7 @@ impl Processes {
             names: names.to_vec(),
             store: Arc::clone(store),
             shared: Arc::clone(&shared),
+            tracker,
             tell,
             known: BTreeMap::new(),
             over: BTreeSet::new(),
@@ -98,20 +107,41 @@ impl Processes {
 
     /// Says what a source saw.
     pub(super) fn hint(&self, event: &Event) {
+        let known = lock(&self.shared.known);
+        if let Event::Layout { .. } = event {
+            self.shared.layouts_told.fetch_add(1, Ordering::Relaxed);
+        }
         let concerned = match event {
             Event::Exec { actor, .. } => {
-                let ours = self.by_name || lock(&self.shared.known).contains(&actor.pid);
-                self.shared.begun.fetch_or(ours, Ordering::AcqRel);
-                ours
+                self.shared.begun.fetch_or(self.by_name, Ordering::AcqRel);
+                lock(&self.shared.told).extend(known.get(&actor.pid));
+                self.by_name || known.contains(&actor.pid)
             }
-            Event::Exit { actor, .. } | Event::Mmap { actor, .. } => {
-                lock(&self.shared.known).contains(&actor.pid)
+            Event::Exit { actor: Actor { pid, .. }, .. }
+            | Event::Mmap { actor: Actor { pid, .. }, .. }
+            | Event::Layout { pid } => {
+                lock(&self.shared.told).extend(known.get(pid));
+                known.contains(pid)
+            }
+            Event::Lost { kind: LossKind::Process, .. } => {
+                self.shared.begun.store(true, Ordering::Release);
+                lock(&self.shared.told).extend(known.iter());
+                true
             }
             _ => false,
         };
         if concerned {
             self.hurry();
         }
+    }
+
+    /// How many processes are watched, of how many of them nobody tells, and how often somebody did.
+    pub(super) fn counts(&self) -> [(&'static str, u64); 3] {
+        [
+            ("watched_processes", lock(&self.shared.known).len() as u64),
+            ("polled_processes", self.shared.polled.load(Ordering::Relaxed)),
+            ("layouts_told", self.shared.layouts_told.load(Ordering::Relaxed)),
+        ]
     }
 
     /// The next brick that was captured, as the world shows it.
@@ -135,21 +165,34 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 fn work(mut rounds: Rounds, woken: &Receiver<()>) {
-    let mut pause = Duration::ZERO;
-    loop {
-        match woken.recv_timeout(pause) {
-            Ok(()) | Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return,
-        }
+    let mut rest_until = 0;
+    while wait(&rounds, woken, rest_until) {
         // Who comes from now on wants a round that has not begun yet.
         let answers = std::mem::take(&mut *lock(&rounds.shared.waiters));
         let begun = clock::monotonic().0;
         rounds.round(!answers.is_empty());
-        let took = clock::monotonic().0.saturating_sub(begun);
-        pause = LAYOUTS.max(Duration::from_nanos(took.saturating_mul(LAYOUTS_SHARE - 1)));
+        let ended = clock::monotonic().0;
+        rest_until = ended + (ended - begun).saturating_mul(LAYOUTS_SHARE - 1);
         for answer in answers {
             // A client that left needs no answer.
             let _heard = answer.send(()).is_ok();
+        }
+    }
+}
+
+/// Waits for the next round: until something is due, or earlier where somebody was told of, but not
+/// before the last round's share of the time is over, or until a client waits. False at the end.
+fn wait(rounds: &Rounds, woken: &Receiver<()>, rest_until: u64) -> bool {
+    let mut due = rounds.due_ns();
+    loop {
+        let left = due.max(rest_until).saturating_sub(clock::monotonic().0);
+        if left == 0 || !lock(&rounds.shared.waiters).is_empty() {
+            return true;
+        }
+        match woken.recv_timeout(Duration::from_nanos(left)) {
+            Ok(()) => due = 0,
+            Err(RecvTimeoutError::Timeout) => return true,
+            Err(RecvTimeoutError::Disconnected) => return false,
         }
     }
 }
@@ -161,12 +204,17 @@ struct Watched {
     layout: Vec<Mapping>,
     /// Its contents are not looked at before.
     due_ns: u64,
+    /// When its layout was asked for.
+    looked_ns: u64,
+    /// Nobody tells of its layout.
+    polled: bool,
 }
 
 struct Rounds {
     names: Vec<String>,
     store: Arc<Store>,
     shared: Arc<Shared>,
+    tracker: Arc<dyn Tracker>,
     tell: mpsc::Sender<Process>,
     known: BTreeMap<u32, Watched>,
     /// Lives that have ended, or may not be looked at: number and start.
@@ -175,24 +223,45 @@ struct Rounds {
 }
 
 impl Rounds {
+    /// When there is something to do even if nobody tells of anything.
+    fn due_ns(&self) -> u64 {
+        let look = |watched: &Watched| match watched.polled {
+            true => watched.looked_ns + LAYOUTS_NS,
+            false => watched.due_ns,
+        };
+        let search = self.searched_ns.saturating_add(SEARCH_NS);
+        self.known.values().map(look).fold(search, u64::min)
+    }
+
     /// Captures whoever's layout changed or whose time has come; everybody where `all`.
     fn round(&mut self, all: bool) {
         let now = clock::monotonic().0;
+        let told = std::mem::take(&mut *lock(&self.shared.told));
+        let pids: Vec<u32> = self.known.keys().copied().collect();
+        let mut forked = false;
+        for pid in pids {
+            // Taken first, then looked at.
+            let news = self.tracker.take_memory(pid).unwrap_or_default();
+            forked |= news.forked;
+            self.visit(pid, all, news.changed || told.contains(&pid));
+        }
         let begun = self.shared.begun.swap(false, Ordering::AcqRel);
-        if all || begun || self.searched_ns.saturating_add(SEARCH_NS) <= now {
+        if all || begun || forked || self.searched_ns.saturating_add(SEARCH_NS) <= now {
             self.searched_ns = now;
             self.discover();
         }
-        let pids: Vec<u32> = self.known.keys().copied().collect();
-        for pid in pids {
-            self.visit(pid, all);
-        }
         *lock(&self.shared.known) = self.known.keys().copied().collect();
+        let polled = self.known.values().filter(|watched| watched.polled).count();
+        self.shared.polled.store(polled as u64, Ordering::Relaxed);
     }
 
-    fn visit(&mut self, pid: u32, all: bool) {
+    fn visit(&mut self, pid: u32, all: bool, told: bool) {
         let Some(watched) = self.known.get_mut(&pid) else { return };
         let now = clock::monotonic().0;
+        if !(all || told || watched.polled || now >= watched.due_ns) {
+            return;
+        }
+        watched.looked_ns = now;
         let layout = watched.target.mappings();
         let same = layout.as_ref().is_ok_and(|layout| *layout == watched.layout);
         if !all && same && now < watched.due_ns {
@@ -210,21 +279,37 @@ impl Rounds {
         let took = clock::monotonic().0.saturating_sub(now);
         watched.due_ns = now + took + CONTENTS_NS.max(took.saturating_mul(CONTENTS_SHARE - 1));
         if !more && let Some(watched) = self.known.remove(&pid) {
+            self.tracker.unwatch_memory(pid);
             self.over.insert((pid, watched.target.started()));
         }
     }
 
+    /// Looks for processes that are to be watched, and captures those that were found.
     fn discover(&mut self) {
+        let mut found = Vec::new();
         for name in &self.names {
             let pids = name.parse().map_or_else(|_| find(Some(name)), |pid| vec![pid]);
-            for pid in pids.into_iter().filter(|pid| *pid != std::process::id()) {
-                if self.known.get(&pid).is_some_and(|watched| watched.target.is_alive()) {
-                    continue;
+            found.extend(pids.into_iter().filter(|pid| *pid != std::process::id()));
+        }
+        for pid in found {
+            let held = self.known.get(&pid);
+            if held.is_some_and(|watched| watched.target.is_alive()) {
+                continue;
+            }
+            // Told from here on; what is there is read later.
+            let polled = held.is_none() && !self.tracker.watch_memory(pid);
+            let fresh = Target::open(pid).ok();
+            let fresh = fresh.filter(|t| !self.over.contains(&(pid, t.started())));
+            match fresh {
+                Some(target) if !self.known.contains_key(&pid) => {
+                    let watched =
+                        Watched { target, layout: Vec::new(), due_ns: 0, looked_ns: 0, polled };
+                    self.known.insert(pid, watched);
+                    self.visit(pid, true, true);
                 }
-                let Ok(target) = Target::open(pid) else { continue };
-                if !self.over.contains(&(pid, target.started())) && !self.known.contains_key(&pid) {
-                    self.known.insert(pid, Watched { target, layout: Vec::new(), due_ns: 0 });
-                }
+                Some(_) => {}
+                None if self.known.contains_key(&pid) => {}
+                None => self.tracker.unwatch_memory(pid),
             }
         }
     }

@@ -108,7 +108,8 @@ impl Loop {
         let Parts { reader, store, settings, .. } = &parts;
         let (readers, answers) = Readers::start(reader, store, settings, &panic_tx)?;
         let shards = Shards::start(&parts.store, &panic_tx)?;
-        let processes = Processes::start(&parts.processes, &parts.store, &panic_tx)?;
+        let tracker = parts.source.tracker();
+        let processes = Processes::start(&parts.processes, &parts.store, tracker, &panic_tx)?;
         let updates = parts.listeners.updates.subscribe();
         let (projects, dir) = (&parts.config.projects, parts.store.dir());
         let (tasks, asks) = Tasks::start(projects, dir, updates, &panic_tx)?;
@@ -270,7 +271,9 @@ impl Loop {
             if let Some(processes) = &self.processes {
                 processes.hint(&event);
             }
-            self.feed(Input::Event(event)).await?;
+            if !matches!(event, Event::Layout { .. }) {
+                self.feed(Input::Event(event)).await?;
+            }
         }
         self.events = events;
         if swept && !self.stopping && self.sweeping.is_none() {
@@ -453,6 +456,10 @@ impl Loop {
         let (source, stats) = (self.parts.source.counters(), self.pipeline.stats());
         let mut report = Report::new(self.parts.source.name(), roots, &source, &stats);
         let seconds = |at: UnixNs| u64::try_from(at.0 / 1_000_000_000).unwrap_or_default();
+        if let Some(processes) = &self.processes {
+            let counts = processes.counts().map(|(name, n)| (name.to_owned(), n));
+            report.numbers.extend(counts);
+        }
         if let Some(at) = self.compared {
             report.numbers.insert(COMPARED.to_owned(), seconds(at));
         }

@@ -38,7 +38,7 @@ impl Sizes {
             }
             let number: u32 = value.parse().map_err(|_| unknown())?;
             let ring = number.is_power_of_two() && number >= 4096;
-            let Limits { artifacts, words, bell_bytes, life_bytes } = &mut sizes.limits;
+            let Limits { artifacts, words, bell_bytes, life_bytes, .. } = &mut sizes.limits;
             match name {
                 "artifacts" if number > 0 => *artifacts = number,
                 "words" if number > 0 => *words = number,

@@ -10,7 +10,7 @@ use self::doers::Doers;
 use crate::artifact::{ArtifactId, FileKind};
 use crate::event::{Event, LossKind};
 use crate::sources::{Source, SourceCounters, SourceError};
-use crate::tracker::Tracker;
+use crate::tracker::{MemoryNews, Tracker};
 use rustix::event::epoll;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -185,6 +185,18 @@ impl Tracker for Trackers {
 
     fn sees_every_write(&self) -> bool {
         self.parts.iter().any(|part| part.sees_every_write())
+    }
+
+    fn watch_memory(&self, pid: u32) -> bool {
+        self.parts.iter().any(|part| part.watch_memory(pid))
+    }
+
+    fn unwatch_memory(&self, pid: u32) {
+        self.parts.iter().for_each(|part| part.unwatch_memory(pid));
+    }
+
+    fn take_memory(&self, pid: u32) -> Option<MemoryNews> {
+        self.parts.iter().find_map(|part| part.take_memory(pid))
     }
 }
 

@@ -18,12 +18,13 @@ mod shared;
 mod slots;
 mod syscalls;
 mod track;
+mod watched;
 
 use crate::event::{Event, LossKind};
 use crate::sources::{Source, SourceCounters, SourceError};
 use crate::tracker::Tracker;
 use aya::maps::{MapData, PerCpuArray, RingBuf};
-use foundry_common::abi::{global, reply};
+use foundry_common::abi::{global, layouts, reply};
 use rustix::event::epoll;
 use shared::SharedWords;
 use std::borrow::Cow;
@@ -61,11 +62,19 @@ pub struct Limits {
     pub bell_bytes: u32,
     /// Bytes of the ring for exec, exit and mmap.
     pub life_bytes: u32,
+    /// Most processes whose memory is watched; where it is 0, no probe looks for changes of memory.
+    pub watched: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { artifacts: 1 << 19, words: 1 << 18, bell_bytes: 1 << 21, life_bytes: 1 << 19 }
+        Self {
+            artifacts: 1 << 19,
+            words: 1 << 18,
+            bell_bytes: 1 << 21,
+            life_bytes: 1 << 19,
+            watched: 0,
+        }
     }
 }
 
@@ -79,6 +88,7 @@ struct Shared {
     bitmaps: SharedWords,
     global: SharedWords,
     reply: SharedWords,
+    layouts: SharedWords,
     /// Readable while events wait in the state.
     wake: OwnedFd,
     state: Mutex<State>,
@@ -89,6 +99,7 @@ struct State {
     ebpf: aya::Ebpf,
     interest: aya::maps::HashMap<MapData, [u64; 2], u32>,
     slots: slots::Slots,
+    watched: watched::Watched,
     /// Slots whose bits may be of an older geometry.
     growing: std::collections::BTreeSet<u32>,
     /// Events that tracking itself caused.
@@ -163,6 +174,7 @@ impl EbpfSource {
         let life: RingBuf<MapData> = map("LIFE")?.try_into().map_err(broken)?;
         let seen = map("SEEN")?.try_into().map_err(broken)?;
         let interest = map("INTEREST")?.try_into().map_err(broken)?;
+        let watched = map("WATCHED")?.try_into().map_err(broken)?;
         let mut words = |name: &'static str, words: usize| {
             let aya::maps::Map::Array(data) = map(name)? else {
                 return Err(broken(aya::maps::MapError::InvalidMapType { map_type: 0 }));
@@ -174,6 +186,7 @@ impl EbpfSource {
         let bitmaps = words("BITMAPS", index(limits.words))?;
         let global = words("GLOBAL", global::COUNT)?;
         let reply = words("REPLY", reply::COUNT)?;
+        let layouts = words("LAYOUTS", layouts::COUNT)?;
         let wake = rustix::event::eventfd(
             0,
             rustix::event::EventfdFlags::CLOEXEC | rustix::event::EventfdFlags::NONBLOCK,
@@ -186,18 +199,22 @@ impl EbpfSource {
         }
         let slots = slots::Slots::new(limits.artifacts, limits.words);
         let running = reports.iter().filter(|report| report.status == probes::Status::Attached);
+        let attached: Vec<&'static str> = running.map(|report| report.program).collect();
+        let watched = watched::Watched::new(watched, limits.watched, &attached);
         let state = Mutex::new(State {
             ebpf,
             interest,
             slots,
+            watched,
             growing: std::collections::BTreeSet::new(),
             pending: Vec::new(),
             refused: 0,
             modules,
-            attached: running.map(|report| report.program).collect(),
+            attached,
             known: std::collections::HashMap::new(),
         });
-        let shared = Arc::new(Shared { backend, files, bitmaps, global, reply, wake, state });
+        let shared =
+            Arc::new(Shared { backend, files, bitmaps, global, reply, layouts, wake, state });
         let drain = drain::Drain::new(bell, life, messages, limits)
             .map_err(|source| SourceError::Io { op: "dup of a ring", source })?;
         Ok(Self { shared, reports, drain, seen, epoll })
@@ -278,7 +295,8 @@ pub struct BackendReport {
 /// Loads and attaches each backend for a moment, best first.
 #[must_use]
 pub fn probe_backends() -> Vec<BackendReport> {
-    let limits = Limits { artifacts: 64, words: 64, bell_bytes: 1 << 16, life_bytes: 1 << 16 };
+    let (bell_bytes, life_bytes) = (1 << 16, 1 << 16);
+    let limits = Limits { artifacts: 64, words: 64, bell_bytes, life_bytes, watched: 1 };
     let report = |backend| match EbpfSource::start(backend, &limits) {
         Ok(source) => BackendReport {
             backend,

@@ -140,6 +140,7 @@ impl Drain {
                     let actor = self.programs.actor(&header);
                     out.push(Event::Exit { actor, at: MonotonicNs(header.at_ns) });
                 }
+                Ok(Record::Layout(header)) => out.push(Event::Layout { pid: header.pid }),
                 Ok(Record::Mmap(record)) => mapped(&mut self.programs, state, &record, out),
                 _ => self.invalid += 1,
             }

@@ -27,6 +27,7 @@ const WANTED: &[Wanted] = &[
     Wanted(field::TASK_FILES, Need::Both, &[("task_struct", &["files"], 8)]),
     Wanted(field::TASK_MM, Need::Both, &[("task_struct", &["mm"], 8)]),
     Wanted(field::TASK_STATUS, Need::Tracepoint, &[("task_struct", &["thread_info", "status"], 4)]),
+    Wanted(field::TASK_TGID, Need::Both, &[("task_struct", &["tgid"], 4)]),
     Wanted(field::MM_EXE_FILE, Need::Both, &[("mm_struct", &["exe_file"], 8)]),
     Wanted(field::FILES_COUNT, Need::Tracepoint, &[("files_struct", &["count"], 4)]),
     Wanted(field::FILES_FDT, Need::Both, &[("files_struct", &["fdt"], 8)]),
@@ -155,6 +156,9 @@ fn settings(btf: &Btf<'_>) -> [u32; setting::COUNT] {
     settings[setting::MKDIR_RETURNS_DENTRY] = u32::from(btf.returns_pointer("vfs_mkdir"));
     let without_directory = btf.parameters("vfs_create") == Some(4);
     settings[setting::CREATE_TAKES_DENTRY] = u32::from(without_directory);
+    // The tracepoint's own data, the memory, the path, whether it was for writing.
+    let with_path = btf.tracepoint_parameters("mmap_lock_released") == Some(4);
+    settings[setting::LOCK_HAS_PATH] = u32::from(with_path);
     settings
 }
 

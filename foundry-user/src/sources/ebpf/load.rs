@@ -63,6 +63,7 @@ pub(super) fn load(
         .override_global(log::LEVEL, &log_level, true)
         .map_max_entries(log::RING, log::ring_bytes(log_level))
         .map_max_entries("INTEREST", limits.artifacts)
+        .map_max_entries("WATCHED", limits.watched.max(1))
         .map_max_entries("FILES", limits.artifacts)
         .map_max_entries("BITMAPS", limits.words)
         .map_max_entries("BELL", limits.bell_bytes)
@@ -76,7 +77,10 @@ pub(super) fn load(
     let mut modules = Modules::new(&ebpf, object)
         .map_err(|source| SourceError::Io { op: "dup of a BPF map", source })?;
     let mut reports = Vec::new();
-    for spec in probes::of(backend) {
+    let wanted = |spec: &&Spec| {
+        limits.watched > 0 || probes::of_memory().all(|program| program != spec.program)
+    };
+    for spec in probes::of(backend).iter().filter(wanted) {
         let status = match attach(&mut ebpf, spec, &kernel, &types) {
             Status::Absent => modules.attach(spec, &kernel),
             other => other,

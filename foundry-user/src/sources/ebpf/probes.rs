@@ -39,6 +39,14 @@ const fn must(program: &'static str, hook: Hook, sees: &'static str) -> Spec {
 
 use Hook::{Entry, Exit, Tracepoint as Tp};
 
+/// The two that only watched processes pay for, attached where there are any.
+const LAYOUT: Spec = spec(
+    "tp_layout",
+    Tp("mmap_lock_released"),
+    "memory of watched processes that is laid out anew",
+);
+const FORK: Spec = spec("tp_fork", Tp("sched_process_fork"), "children of watched processes");
+
 const TRACEPOINT: &[Spec] = &[
     must("tp_sys_exit", Tp("sys_exit"), "changes by system call, and mappings"),
     must("tp_dirty_folio", Tp("writeback_dirty_folio"), "stores through mappings"),
@@ -59,6 +67,8 @@ const TRACEPOINT: &[Spec] = &[
     spec("tp_uring_submit", Tp("io_uring_submit_req"), "io_uring without completions"),
     spec("tp_exec", Tp("sched_process_exec"), "programs that start"),
     spec("tp_exit", Tp("sched_process_exit"), "processes that end"),
+    LAYOUT,
+    FORK,
 ];
 
 const FENTRY: &[Spec] = &[
@@ -95,6 +105,8 @@ const FENTRY: &[Spec] = &[
     must("fx_rename", Exit("vfs_rename"), "the new name of what is renamed"),
     spec("tp_exec", Tp("sched_process_exec"), "programs that start"),
     spec("tp_exit", Tp("sched_process_exit"), "processes that end"),
+    LAYOUT,
+    FORK,
 ];
 
 /// The probes of a backend.
@@ -104,6 +116,11 @@ pub fn of(backend: Backend) -> &'static [Spec] {
         Backend::Fentry => FENTRY,
         Backend::Tracepoint => TRACEPOINT,
     }
+}
+
+/// The programs that are of use only where the memory of processes is watched.
+pub(super) fn of_memory() -> impl Iterator<Item = &'static str> {
+    [LAYOUT.program, FORK.program].into_iter()
 }
 
 /// The programs that see writes on the file system with this magic number, best first.

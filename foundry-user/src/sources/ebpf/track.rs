@@ -10,7 +10,7 @@ use crate::artifact::{ArtifactId, FileKind};
 use crate::clock;
 use crate::event::{Actor, Event};
 use crate::sources::btf::Btf;
-use crate::tracker::Tracker;
+use crate::tracker::{MemoryNews, Tracker};
 use aya::programs::{RawTracePointRunOptions, TestRun};
 use foundry_common::abi::{Geometry, reply};
 use std::io;
@@ -107,6 +107,18 @@ impl Tracker for EbpfTracker {
 
     fn sees_mapped_stores(&self, fd: BorrowedFd<'_>) -> bool {
         rustix::fs::fstatfs(fd).is_ok_and(|found| FAULTING.contains(&found.f_type))
+    }
+
+    fn watch_memory(&self, pid: u32) -> bool {
+        self.shared.watch_memory(pid)
+    }
+
+    fn unwatch_memory(&self, pid: u32) {
+        self.shared.unwatch_memory(pid);
+    }
+
+    fn take_memory(&self, pid: u32) -> Option<MemoryNews> {
+        self.shared.take_memory(pid)
     }
 }
 
