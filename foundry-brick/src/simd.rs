@@ -18,7 +18,7 @@ use crate::cells::{GROWTH, is_printable, sums};
 /// What this processor offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Path {
-    /// Nothing beyond the language.
+    /// What every processor of the architecture has.
     Portable,
     /// Byte shuffles of 16 bytes.
     Ssse3,
@@ -103,6 +103,10 @@ fn shares(leaf: &[u8; 64]) -> [u32; 3] {
 /// A permutation of 64 bytes: byte i of the result is byte `table[i]`. Each 16 bytes of the result
 /// come from at most two of the 16-byte quarters.
 pub(crate) struct Permutation {
+    #[cfg_attr(
+        not(target_arch = "x86_64"),
+        expect(dead_code, reason = "only shuffles of 64 bytes are told by it")
+    )]
     table: [u8; 64],
     #[cfg_attr(
         not(target_arch = "x86_64"),
@@ -110,12 +114,14 @@ pub(crate) struct Permutation {
     )]
     /// For each quarter of the output: the two quarters it takes bytes from, and the shuffle of each.
     quarters: [[(usize, [u8; 16]); 2]; 4],
+    /// The same, for a processor that has no shuffles.
+    portable: fn(&[u8; 64]) -> [[u8; 8]; 8],
 }
 
 impl Permutation {
     /// # Panics
     /// At compile time, where a quarter needs more than two others.
-    pub(crate) const fn new(table: [u8; 64]) -> Self {
+    pub(crate) const fn new(table: [u8; 64], portable: fn(&[u8; 64]) -> [[u8; 8]; 8]) -> Self {
         const NOTHING: u8 = 0x80;
         let mut quarters = [[(0, [NOTHING; 16]); 2]; 4];
         let mut q = 0;
@@ -139,94 +145,128 @@ impl Permutation {
             quarters[q][1].0 = second;
             q += 1;
         }
-        Self { table, quarters }
-    }
-}
-
-/// How a page (64 x 64 bytes along the curve) is laid out row by row: for each block of 8 x 8 in the
-/// order of the curve, where its first row begins and which permutation makes it rows.
-pub(crate) type PagePlan = [(usize, usize); 64];
-
-/// Lays `page` out in rows.
-pub(crate) fn unfold_page(
-    path: Path,
-    page: &[u8; PAGE],
-    plan: &PagePlan,
-    turns: &[Permutation; 4],
-    rows: &mut Lines,
-) {
-    #[cfg(target_arch = "x86_64")]
-    match path.min(Path::best()) {
-        Path::Portable => {}
-        Path::Ssse3 => {
-            // SAFETY: `best` has just said that the processor has the feature.
-            return unsafe { x86::unfold_page_ssse3(page, plan, turns, rows) };
-        }
-        // SAFETY: as above.
-        Path::Avx512 => return unsafe { x86::unfold_page_avx512(page, plan, turns, rows) },
-    }
-    let _ = path;
-    for (block, (at, turn)) in page.as_chunks::<64>().0.iter().zip(plan) {
-        let table = &turns[turn & 3].table;
-        for (y, eight) in table.as_chunks::<8>().0.iter().enumerate() {
-            let row: [u8; 8] = std::array::from_fn(|x| block[usize::from(eight[x] & 63)]);
-            rows.put(at + 64 * y, row);
-        }
-    }
-}
-
-/// Copies rows of 64 bytes to every `stride`th byte of `raster`, past the caches where `stream` and the
-/// processor can, and the rows' places are whole cache lines.
-pub(crate) fn copy_lines(
-    path: Path,
-    lines: &Lines,
-    raster: &mut [u8],
-    stride: usize,
-    stream: bool,
-) {
-    #[cfg(target_arch = "x86_64")]
-    if stream && path.min(Path::best()) == Path::Avx512 {
-        let aligned = raster.as_ptr().addr().is_multiple_of(64) && stride.is_multiple_of(64);
-        if aligned && 63 * stride + 64 <= raster.len() {
-            // SAFETY: `best` has just said that the processor has the feature; the rows fit.
-            return unsafe { x86::stream_lines(lines, raster, stride) };
-        }
-    }
-    let _ = (path, stream);
-    for (line, row) in lines.0.as_chunks::<64>().0.iter().zip(raster.chunks_mut(stride)) {
-        row[..64].copy_from_slice(line);
+        Self { table, quarters, portable }
     }
 }
 
 /// Bytes of a page.
 pub(crate) const PAGE: usize = 4096;
 
-/// A page in rows, at a cache line.
+/// How a page (64 x 64 bytes along the curve) becomes rows.
+pub(crate) struct PagePlan {
+    /// How each block of 8 x 8 is turned, in the order of the curve.
+    pub(crate) turns: [usize; 64],
+    /// Which blocks make each band of 8 rows, from the top and from the left.
+    pub(crate) bands: [[usize; 8]; 8],
+}
+
+/// The blocks of a page, each in rows of its own, at cache lines. They are turned in the order of the
+/// curve, so that a page is read as memory is read best, and taken from here in the order of rows.
 #[repr(align(64))]
-pub(crate) struct Lines([u8; PAGE]);
+pub(crate) struct Blocks([[[u8; 8]; 8]; 64]);
 
-impl Lines {
+impl Blocks {
     pub(crate) const fn new() -> Self {
-        Self([0; PAGE])
+        Self([[[0; 8]; 8]; 64])
     }
+}
 
-    #[inline]
-    fn put(&mut self, at: usize, eight: [u8; 8]) {
-        if let Some(place) = self.0.get_mut(at..at + 8) {
-            place.copy_from_slice(&eight);
+/// Where a page goes: its rows at every `stride`th byte of `raster`; past the caches where `stream`
+/// says so, the processor can, and rows begin at cache lines.
+pub(crate) struct Place<'a> {
+    pub(crate) raster: &'a mut [u8],
+    pub(crate) stride: usize,
+    pub(crate) stream: bool,
+}
+
+/// Lays `page` out in 64 rows of 64 bytes, by way of `blocks`. Who reads what was streamed calls
+/// [`finish_stream`] first.
+///
+/// # Panics
+/// Where the rows do not fit the raster.
+pub(crate) fn unfold_page(
+    path: Path,
+    page: &[u8; PAGE],
+    plan: &PagePlan,
+    turns: &[Permutation; 4],
+    blocks: &mut Blocks,
+    place: Place<'_>,
+) {
+    let Place { raster, stride, stream } = place;
+    assert!(64 <= stride && 63 * stride + 64 <= raster.len(), "a page does not fit the raster");
+    let aligned = raster.as_ptr().addr().is_multiple_of(64) && stride.is_multiple_of(64);
+    let place = Place { raster, stride, stream: stream && aligned };
+    turn(path, page, plan, turns, blocks);
+    lay(path, blocks, plan, place);
+}
+
+/// Turns the blocks of a page, each into rows of its own.
+fn turn(
+    path: Path,
+    page: &[u8; PAGE],
+    plan: &PagePlan,
+    turns: &[Permutation; 4],
+    blocks: &mut Blocks,
+) {
+    #[cfg(target_arch = "x86_64")]
+    match path.min(Path::best()) {
+        Path::Portable => {}
+        // SAFETY: `best` has just said that the processor has the feature.
+        Path::Ssse3 => return unsafe { x86::turn_ssse3(page, plan, turns, blocks) },
+        // SAFETY: as above.
+        Path::Avx512 => return unsafe { x86::turn_avx512(page, plan, turns, blocks) },
+    }
+    let _ = path;
+    let turned = page.as_chunks::<64>().0.iter().zip(plan.turns).zip(&mut blocks.0);
+    turned.for_each(|((block, turn), to)| *to = (turns[turn & 3].portable)(block));
+}
+
+/// Puts turned blocks side by side.
+fn lay(path: Path, blocks: &Blocks, plan: &PagePlan, place: Place<'_>) {
+    #[cfg(target_arch = "x86_64")]
+    match path.min(Path::best()) {
+        // Where every line misses the caches, what counts is to write past them: SSE2 can, and every
+        // processor of this architecture has it.
+        Path::Portable if !place.stream => {}
+        // SAFETY: as just said.
+        Path::Portable | Path::Ssse3 => return unsafe { x86::lay_sse2(blocks, plan, place) },
+        // SAFETY: `best` has just said that the processor has the feature.
+        Path::Avx512 => return unsafe { x86::lay_avx512(blocks, plan, place) },
+    }
+    let _ = path;
+    let Place { raster, stride, .. } = place;
+    for (band, rows) in plan.bands.iter().zip(raster.chunks_mut(8 * stride)) {
+        for (y, row) in rows.chunks_mut(stride).enumerate() {
+            for (eight, block) in row.as_chunks_mut::<8>().0.iter_mut().zip(band) {
+                *eight = blocks.0[block & 63][y & 7];
+            }
         }
+    }
+}
+
+/// Makes what was written past the caches seen by whoever reads it next, on whatever core.
+pub(crate) fn finish_stream() {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: every processor of this architecture has SSE.
+    unsafe {
+        core::arch::x86_64::_mm_sfence();
     }
 }
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{LeafSums, Lines, PAGE, PagePlan, Permutation};
+    use super::{Blocks, LeafSums, PAGE, PagePlan, Permutation, Place};
     use crate::cells::ENTROPY_LOG;
     use core::arch::x86_64::*;
 
     fn load(bytes: &[u8; 64]) -> __m512i {
         // SAFETY: the reference is good for 64 bytes, and any 64 bytes are a valid vector.
         unsafe { core::mem::transmute_copy(bytes) }
+    }
+
+    fn load_rows(rows: &[[u8; 8]; 8]) -> __m512i {
+        // SAFETY: the reference is good for 64 bytes, and any 64 bytes are a valid vector.
+        unsafe { core::mem::transmute_copy(rows) }
     }
 
     /// Low or high bytes of the logarithms, the one for 64 at index 0.
@@ -311,66 +351,123 @@ mod x86 {
     }
 
     #[target_feature(enable = "avx512f,avx512vbmi")]
-    pub(super) fn unfold_page_avx512(
+    pub(super) fn turn_avx512(
         page: &[u8; PAGE],
         plan: &PagePlan,
         turns: &[Permutation; 4],
-        rows: &mut Lines,
+        blocks: &mut Blocks,
     ) {
-        let turns = [
-            load(&turns[0].table),
-            load(&turns[1].table),
-            load(&turns[2].table),
-            load(&turns[3].table),
-        ];
-        for (block, (at, turn)) in page.as_chunks::<64>().0.iter().zip(plan) {
-            let permuted = _mm512_permutexvar_epi8(turns[turn & 3], load(block));
+        let turns = turns.each_ref().map(|turn| load(&turn.table));
+        let page = page.as_chunks::<64>().0.iter();
+        for ((block, turn), to) in page.zip(plan.turns).zip(&mut blocks.0) {
+            let turned = _mm512_permutexvar_epi8(turns[turn & 3], load(block));
             // SAFETY: both sides have 64 bytes, and any 64 bytes are valid for both.
-            let permuted: [[u8; 8]; 8] = unsafe { core::mem::transmute(permuted) };
-            for (y, row) in permuted.iter().enumerate() {
-                rows.put(at + 64 * y, *row);
+            *to = unsafe { core::mem::transmute::<__m512i, [[u8; 8]; 8]>(turned) };
+        }
+    }
+
+    /// # Panics
+    /// Where the rows are to stream and do not begin at cache lines.
+    #[target_feature(enable = "avx512f")]
+    pub(super) fn lay_avx512(blocks: &Blocks, plan: &PagePlan, place: Place<'_>) {
+        let Place { raster, stride, stream } = place;
+        assert!(!stream || raster.as_ptr().addr().is_multiple_of(64) && stride.is_multiple_of(64));
+        for (band, rows) in plan.bands.iter().zip(raster.chunks_mut(8 * stride)) {
+            let lines = transposed(band.map(|block| load_rows(&blocks.0[block & 63])));
+            for (line, row) in lines.into_iter().zip(rows.chunks_mut(stride)) {
+                let out = row[..64].as_mut_ptr();
+                if stream {
+                    // SAFETY: 64 bytes are there, and begin at a multiple of 64, as asserted above.
+                    unsafe { _mm512_stream_si512(out.cast(), line) };
+                } else {
+                    // SAFETY: 64 bytes are there; this store asks for no alignment.
+                    unsafe { _mm512_storeu_si512(out.cast(), line) };
+                }
             }
         }
     }
 
+    /// Rows of eight from eight blocks: word x of row y is word y of block x.
+    #[target_feature(enable = "avx512f")]
+    fn transposed(b: [__m512i; 8]) -> [__m512i; 8] {
+        let [a0, a1, a2, a3] = quarters([
+            _mm512_unpacklo_epi64(b[0], b[1]),
+            _mm512_unpacklo_epi64(b[2], b[3]),
+            _mm512_unpacklo_epi64(b[4], b[5]),
+            _mm512_unpacklo_epi64(b[6], b[7]),
+        ]);
+        let [b0, b1, b2, b3] = quarters([
+            _mm512_unpackhi_epi64(b[0], b[1]),
+            _mm512_unpackhi_epi64(b[2], b[3]),
+            _mm512_unpackhi_epi64(b[4], b[5]),
+            _mm512_unpackhi_epi64(b[6], b[7]),
+        ]);
+        [a0, b0, a1, b1, a2, b2, a3, b3]
+    }
+
+    /// Transposes four rows of four quarters.
+    #[target_feature(enable = "avx512f")]
+    fn quarters([a, b, c, d]: [__m512i; 4]) -> [__m512i; 4] {
+        let (left, right) =
+            (_mm512_shuffle_i64x2::<0x44>(a, b), _mm512_shuffle_i64x2::<0x44>(c, d));
+        let (more, most) = (_mm512_shuffle_i64x2::<0xee>(a, b), _mm512_shuffle_i64x2::<0xee>(c, d));
+        [
+            _mm512_shuffle_i64x2::<0x88>(left, right),
+            _mm512_shuffle_i64x2::<0xdd>(left, right),
+            _mm512_shuffle_i64x2::<0x88>(more, most),
+            _mm512_shuffle_i64x2::<0xdd>(more, most),
+        ]
+    }
+
     #[target_feature(enable = "ssse3")]
-    pub(super) fn unfold_page_ssse3(
+    pub(super) fn turn_ssse3(
         page: &[u8; PAGE],
         plan: &PagePlan,
         turns: &[Permutation; 4],
-        rows: &mut Lines,
+        blocks: &mut Blocks,
     ) {
         let load = |bytes: &[u8; 16]| -> __m128i {
             // SAFETY: the reference is good for 16 bytes, and any 16 bytes are a valid vector.
             unsafe { core::mem::transmute_copy(bytes) }
         };
-        for (block, (at, turn)) in page.as_chunks::<64>().0.iter().zip(plan) {
+        let page = page.as_chunks::<64>().0.iter();
+        for ((block, turn), to) in page.zip(plan.turns).zip(&mut blocks.0) {
             let quarters = block.as_chunks::<16>().0;
-            for (q, [a, b]) in turns[turn & 3].quarters.iter().enumerate() {
+            let to = to.as_chunks_mut::<2>().0;
+            for ([a, b], rows) in turns[turn & 3].quarters.iter().zip(to) {
                 let a = _mm_shuffle_epi8(load(&quarters[a.0 & 3]), load(&a.1));
                 let b = _mm_shuffle_epi8(load(&quarters[b.0 & 3]), load(&b.1));
                 let two = _mm_or_si128(a, b);
                 // SAFETY: both sides have 16 bytes, and any 16 bytes are valid for both.
-                let two: [[u8; 8]; 2] = unsafe { core::mem::transmute(two) };
-                rows.put(at + 128 * q, two[0]);
-                rows.put(at + 128 * q + 64, two[1]);
+                *rows = unsafe { core::mem::transmute::<__m128i, [[u8; 8]; 2]>(two) };
             }
         }
     }
 
     /// # Panics
-    /// Where the rows do not fit `raster`.
-    #[target_feature(enable = "avx512f")]
-    pub(super) fn stream_lines(lines: &Lines, raster: &mut [u8], stride: usize) {
-        assert!(63 * stride + 64 <= raster.len() && raster.as_ptr().addr().is_multiple_of(64));
-        assert!(stride.is_multiple_of(64));
-        for (y, line) in lines.0.as_chunks::<64>().0.iter().enumerate() {
-            let line = load(line);
-            let row = &mut raster[y * stride..y * stride + 64];
-            // SAFETY: `row` has 64 bytes, and begins at a multiple of 64, as asserted above.
-            unsafe { _mm512_stream_si512(row.as_mut_ptr().cast(), line) };
+    /// As [`lay_avx512`].
+    #[target_feature(enable = "sse2")]
+    pub(super) fn lay_sse2(blocks: &Blocks, plan: &PagePlan, place: Place<'_>) {
+        let Place { raster, stride, stream } = place;
+        assert!(!stream || raster.as_ptr().addr().is_multiple_of(16) && stride.is_multiple_of(16));
+        for (band, rows) in plan.bands.iter().zip(raster.chunks_mut(8 * stride)) {
+            for (y, row) in rows.chunks_mut(stride).enumerate() {
+                for (pair, out) in band.as_chunks::<2>().0.iter().zip(row.as_chunks_mut::<16>().0) {
+                    let half = |block: usize| {
+                        let word = u64::from_le_bytes(blocks.0[block & 63][y & 7]);
+                        _mm_cvtsi64_si128(word.cast_signed())
+                    };
+                    let both = _mm_unpacklo_epi64(half(pair[0]), half(pair[1]));
+                    let out = out.as_mut_ptr();
+                    if stream {
+                        // SAFETY: 16 bytes are there, and begin at a multiple of 16, as asserted.
+                        unsafe { _mm_stream_si128(out.cast(), both) };
+                    } else {
+                        // SAFETY: 16 bytes are there; this store asks for no alignment.
+                        unsafe { _mm_storeu_si128(out.cast(), both) };
+                    }
+                }
+            }
         }
-        // Whoever reads the raster next, on whatever core, must see it.
-        _mm_sfence();
     }
 }

@@ -5,7 +5,7 @@
 //! tables do for the rest.
 
 use super::d2xy;
-use crate::simd::{self, Lines, PAGE, PagePlan, Path, Permutation};
+use crate::simd::{self, Blocks, PAGE, PagePlan, Path, Permutation, Place};
 
 /// Rasters of at least this many bytes are written past the caches: they would not stay in them.
 const STREAM_FROM: usize = 8 << 20;
@@ -70,8 +70,8 @@ const fn orientation(first: (u32, u32), last: (u32, u32)) -> usize {
     }
 }
 
-/// How a block of 8 x 8 in each orientation becomes rows.
-static TURNS: [Permutation; 4] = {
+/// Which byte of a block, in each orientation, comes to which place of its rows.
+const TABLES: [[u8; 64]; 4] = {
     let mut tables = [[0; 64]; 4];
     let mut turn = 0;
     while turn < 4 {
@@ -83,27 +83,47 @@ static TURNS: [Permutation; 4] = {
         }
         turn += 1;
     }
-    let [a, b, c, d] = tables;
-    [Permutation::new(a), Permutation::new(b), Permutation::new(c), Permutation::new(d)]
+    tables
 };
 
+/// Row `y` of a block. Every index is known when this is compiled, and eight bytes go into one word:
+/// that is more than twice as quick as following a table.
+#[inline(always)]
+fn row<const TURN: usize>(block: &[u8; 64], y: usize) -> [u8; 8] {
+    let byte = |x: usize| block[TABLES[TURN][8 * y + x] as usize];
+    let row = [byte(0), byte(1), byte(2), byte(3), byte(4), byte(5), byte(6), byte(7)];
+    u64::from_le_bytes(row).to_le_bytes()
+}
+
+/// A block in rows.
+fn rows<const TURN: usize>(block: &[u8; 64]) -> [[u8; 8]; 8] {
+    let row = |y| row::<TURN>(block, y);
+    [row(0), row(1), row(2), row(3), row(4), row(5), row(6), row(7)]
+}
+
+/// How a block of 8 x 8 in each orientation becomes rows.
+static TURNS: [Permutation; 4] = [
+    Permutation::new(TABLES[0], rows::<0>),
+    Permutation::new(TABLES[1], rows::<1>),
+    Permutation::new(TABLES[2], rows::<2>),
+    Permutation::new(TABLES[3], rows::<3>),
+];
+
 /// How a page in each orientation is made of blocks.
-static PLANS: [PagePlan; 4] = {
-    let mut plans = [[(0, 0); 64]; 4];
-    let mut turn = 0;
-    while turn < 4 {
-        let mut block = 0;
-        while block < 64 {
-            let first = turned(6, turn, 64 * block as u64);
-            let last = turned(6, turn, 64 * block as u64 + 63);
-            let corner = (8 * (first.1 / 8)) * 64 + 8 * (first.0 / 8);
-            plans[turn][block] = (corner as usize, orientation(first, last));
-            block += 1;
-        }
-        turn += 1;
+static PLANS: [PagePlan; 4] = [plan(0), plan(1), plan(2), plan(3)];
+
+const fn plan(turn: usize) -> PagePlan {
+    let mut plan = PagePlan { turns: [0; 64], bands: [[0; 8]; 8] };
+    let mut block = 0;
+    while block < 64 {
+        let first = turned(6, turn, 64 * block as u64);
+        let last = turned(6, turn, 64 * block as u64 + 63);
+        plan.turns[block] = orientation(first, last);
+        plan.bands[(first.1 / 8) as usize][(first.0 / 8) as usize] = block;
+        block += 1;
     }
-    plans
-};
+    plan
+}
 
 /// Lays `cells` (of `width` bytes each) from index 0 of the curve into a row-major raster of
 /// 2^`order` x 2^`order` cells; places past the end of `cells` keep what `raster` holds.
@@ -170,14 +190,17 @@ static TURNED: [[(usize, usize); 64]; 4] = {
 fn pages(path: Path, order: u32, bytes: &[u8], raster: &mut [u8]) -> usize {
     let side = 1_usize << order;
     let stream = STREAM_FROM <= raster.len();
-    let mut lines = Lines::new();
+    let mut blocks = Blocks::new();
     let (pages, _) = bytes.as_chunks::<PAGE>();
     for (page, at) in pages.iter().zip((0_u64..).step_by(PAGE)) {
         let (first, last) = (d2xy(order, at), d2xy(order, at + PAGE as u64 - 1));
         let plan = &PLANS[orientation(first, last)];
-        simd::unfold_page(path, page, plan, &TURNS, &mut lines);
         let corner = (first.1 & !63) as usize * side + (first.0 & !63) as usize;
-        simd::copy_lines(path, &lines, &mut raster[corner..], side, stream);
+        let place = Place { raster: &mut raster[corner..], stride: side, stream };
+        simd::unfold_page(path, page, plan, &TURNS, &mut blocks, place);
+    }
+    if stream {
+        simd::finish_stream();
     }
     pages.len() * PAGE
 }
