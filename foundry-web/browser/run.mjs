@@ -7,6 +7,7 @@ import path from "node:path";
 import { makeTree, startDaemon } from "./daemon.mjs";
 import { elsewhereTests } from "./elsewhere.mjs";
 import { mapTests } from "./map.mjs";
+import { memoryTests } from "./memory.mjs";
 import { launch, open } from "./page.mjs";
 
 const [program, screenshot] = process.argv.slice(2);
@@ -18,8 +19,11 @@ const { page, complaints } = await open(browser);
 const t = { program: path.resolve(program), place, browser, page, complaints, say: (text) => console.log(`   ${text}`) };
 t.daemon = await startDaemon(t.program, place);
 
+/** Only tests whose names hold this, after the first. */
+const only = process.env.FOUNDRY_ONLY ?? "";
 let [passed, failed] = [0, 0];
-for (const [name, test] of Object.entries({ ...mapTests(t), ...elsewhereTests(t) })) {
+for (const [name, test] of Object.entries({ ...mapTests(t), ...elsewhereTests(t), ...memoryTests(t) })) {
+  if (passed > 0 && !name.includes(only)) continue;
   const begun = Date.now();
   try {
     await test();

@@ -37,6 +37,8 @@ export interface NodeInfo {
   id: number;
   parent: number;
   name: string;
+  /** What it is called, where that is not its name. */
+  label?: string;
   kind: NodeKind;
   runs: [number, number][];
   size: number;
@@ -119,6 +121,26 @@ export interface Bytes {
   differs: boolean;
 }
 
+/** One page of a process. */
+export interface Page {
+  mapping: string;
+  kind: string;
+  permissions: string;
+  address: number | null;
+  state: string[];
+  file: { path: string; offset: number } | null;
+}
+
+/** A process that maps a byte of a file. */
+export interface Mapper {
+  path: string;
+  label: string;
+  at: number;
+  address: number | null;
+  permissions: string[];
+  state: string[];
+}
+
 async function get(path: string, signal?: AbortSignal): Promise<Response> {
   let response: Response;
   try {
@@ -186,6 +208,8 @@ export const api = {
   about: (id: number, signal?: AbortSignal): Promise<About | Chain> => orNothing<About | Chain>(NOWHERE, json(`api/v1/artifacts/${id}/about`, signal)),
   regions: (id: number, limit = 2000): Promise<{ regions: Region[]; total: number }> => orNothing({ regions: [], total: 0 }, json(asked(`api/v1/artifacts/${id}/regions`, `?limit=${limit}`))),
   writers: (id: number, signal?: AbortSignal): Promise<{ writers: WriterRange[] }> => orNothing({ writers: [] }, json(`api/v1/artifacts/${id}/writers`, signal)),
+  page: (id: number, at: number, signal?: AbortSignal): Promise<Page> => json(`api/v1/artifacts/${id}/page?at=${at}`, signal),
+  mapped: (id: number, at: number, signal?: AbortSignal): Promise<{ mappers: Mapper[] }> => (plain ? Promise.resolve({ mappers: [] }) : json(`api/v1/artifacts/${id}/mapped?at=${at}`, signal)),
   diff: (id: number, from: number, to: number): Promise<{ ranges: [number, number][]; bytes: number }> => json(`api/v1/artifacts/${id}/diff?from=${from}&to=${to}`),
   search: (q: string, signal?: AbortSignal): Promise<{ hits: Hit[]; complete: boolean }> => (plain ? plain.search(q) : json(`api/v1/search?q=${encodeURIComponent(q)}`, signal)),
   bytes,

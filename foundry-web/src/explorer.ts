@@ -7,7 +7,7 @@ import { type Hit, api } from "./api.ts";
 import { toWorld } from "./camera.ts";
 import { LAYOUTS, indexToPoint, pointToIndex } from "./curve.ts";
 import { el } from "./dom.ts";
-import { formatBytes, formatHex, visibleName } from "./format.ts";
+import { addressOf, formatBytes, formatHex, nameOf, sizeOf, visibleName } from "./format.ts";
 import { type Node } from "./nodes.ts";
 import { PALETTE_IDS, type Theme } from "./palettes.ts";
 import { rank } from "./rank.ts";
@@ -44,15 +44,16 @@ export abstract class Explorer extends Scene {
   }
 
   protected describe(node: Node, index: number): string[] {
-    const lines = [visibleName(node.name) + (node.kind === "directory" ? "/" : "")];
+    const lines = [nameOf(node) + (node.kind === "directory" ? "/" : "")];
     if (node.kind === "directory") return [...lines, `${node.children} entries`];
     const offset = index - (node.runs[0]?.[0] ?? 0);
-    if (offset >= node.size) return [...lines, `${formatBytes(node.size)}, room to grow`];
-    lines.push(`${formatHex(offset)} of ${formatBytes(node.size)}`);
+    if (offset >= node.size) return [...lines, `${sizeOf(node)}, room to grow`];
     const regions = this.nodes.regionsAt(node, offset).filter((r) => r.kind !== "segment");
+    if (node.kind === "process") lines.push(regions.length > 0 ? addressOf(regions, offset) : "nothing is mapped here");
+    else lines.push(`${formatHex(offset)} of ${formatBytes(node.size)}`);
     if (regions.length > 0) lines.push(regions.map((r) => visibleName(r.name)).join(" \u203a "));
     const byte = this.camera.scale >= 1 ? this.tiles.byteAt(index) : null;
-    if (byte !== null) lines.push(`byte ${byte.toString(16).padStart(2, "0")}${byte > 32 && byte < 127 ? ` \u201c${String.fromCharCode(byte)}\u201d` : ""}`);
+    if (byte !== null && node.kind === "file") lines.push(`byte ${byte.toString(16).padStart(2, "0")}${byte > 32 && byte < 127 ? ` \u201c${String.fromCharCode(byte)}\u201d` : ""}`);
     if (node.state !== "folded") lines.push(node.state === "waiting" ? "not folded yet" : node.state);
     return lines;
   }
@@ -101,7 +102,7 @@ export abstract class Explorer extends Scene {
       this.diffs = [];
       this.inspector.hide();
     } else if (open || this.inspector.shown !== node) void this.inspector.show(node, offset);
-    if (node && !node.regionsAsked && node.kind === "file") void this.nodes.loadRegions(node);
+    if (node && !node.regionsAsked && node.kind !== "directory") void this.nodes.loadRegions(node);
     this.noteUrl();
     this.touch();
   }

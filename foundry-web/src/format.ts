@@ -78,3 +78,30 @@ export function hexRows(bytes: Uint8Array, at: number): HexRow[] {
 export function visibleName(name: string): string {
   return name.replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, (c) => `\u27e8${(c.codePointAt(0) ?? 0).toString(16)}\u27e9`);
 }
+
+/** Cells of a page, the unit of a process's place on the map, and bytes of memory that a cell stands for. */
+export const PAGE_CELLS = 64;
+export const CELL_BYTES = 4096 / PAGE_CELLS;
+
+/** How large something is: a process in pages of its plane. */
+export function sizeOf(node: { kind: string; size: number }): string {
+  return node.kind === "process" ? `${Math.ceil(node.size / PAGE_CELLS).toLocaleString("en")} pages` : formatBytes(node.size);
+}
+
+/** A mapping by what is mapped: `r-xp /usr/lib/libc.so.6` is `libc.so.6 r-xp`. */
+export function mappingName(name: string): string {
+  const [, permissions, what] = /^([-r][-w][-x][-sp])(?: (.*))?$/s.exec(name) ?? [];
+  if (permissions === undefined) return name;
+  return `${what?.split("/").pop() || "anonymous"} ${permissions}`;
+}
+
+/** The address in the process of a place in it, by the innermost region there that has one. */
+export function addressOf(regions: readonly { start: number; address: number | null }[], at: number): string {
+  const known = regions.filter((r) => r.address !== null).pop();
+  return known ? `at ${formatHex((known.address ?? 0) + (at - known.start) * CELL_BYTES)}` : "";
+}
+
+/** What a node is called: a process is a program with a number, everything else has its name. */
+export function nameOf(node: { name: string; label?: string }): string {
+  return visibleName(node.label ?? node.name);
+}

@@ -3,19 +3,20 @@
 // Knows: the API's answers. Must never know: the canvas, the camera.
 // Keeps: names and facts are text; an answer to an older question is dropped; errors are shown.
 
-import { type About, ApiError, type Generation, type WriterRange, api, isAbout } from "./api.ts";
+import { type About, ApiError, type Generation, type Mapper, type Page, type WriterRange, api, isAbout } from "./api.ts";
 import { readOpinion } from "./annotation.ts";
 import { el, fill, icon } from "./dom.ts";
-import { formatAge, formatBytes, formatHex, formatMode, hexRows, visibleName } from "./format.ts";
+import { PAGE_CELLS, formatAge, formatBytes, formatHex, formatMode, hexRows, nameOf, sizeOf, visibleName } from "./format.ts";
 import type { Node, NodeStore } from "./nodes.ts";
 
 const WINDOW = 256;
+const PAGE_BYTES = 4096;
 
 export interface InspectorActions {
   flyTo: (node: Node, offset: number | null, length?: number) => void;
   showGeneration: (node: Node, generation: number | null) => void;
   showDiff: (node: Node, ranges: [number, number][]) => void;
-  openPath: (path: string, offset: number) => void;
+  openPath: (path: string, offset: number, length: number) => void;
 }
 
 export class Inspector {
@@ -33,6 +34,7 @@ export class Inspector {
   private readonly facts = el("div", { class: "facts" });
   private readonly hex = el("div", { class: "hex", tabindex: 0, role: "textbox", "aria-readonly": "true", "aria-multiline": "true", "aria-label": "Bytes" });
   private readonly hexTitle = el("div", { class: "section-title" });
+  private readonly memory = el("div", { class: "memory" });
   private readonly past = el("div", { class: "past" });
 
   constructor(
@@ -41,7 +43,7 @@ export class Inspector {
     onClose: () => void,
   ) {
     const close = el("button", { class: "ghost close", "aria-label": "Close details", onclick: onClose }, icon("close"));
-    this.element.append(close, this.head, this.hexTitle, this.hex, this.past, this.facts);
+    this.element.append(close, this.head, this.hexTitle, this.hex, this.memory, this.past, this.facts);
     this.hex.addEventListener("wheel", (e) => {
       e.preventDefault();
       this.scroll(Math.sign(e.deltaY) * 64);
@@ -80,11 +82,12 @@ export class Inspector {
       this.diff = [];
       fill(this.facts);
       fill(this.past);
+      fill(this.memory);
     }
     this.title();
-    const file = node.kind === "file" || node.kind === "process";
-    this.hex.hidden = this.hexTitle.hidden = !file;
-    if (file) void this.loadBytes(signal);
+    this.hex.hidden = this.hexTitle.hidden = node.kind !== "file";
+    if (node.kind === "file") void this.loadBytes(signal);
+    void this.loadMemory(signal);
     try {
       const about = await api.about(node.id, signal);
       if (signal.aborted) return;
@@ -114,6 +117,7 @@ export class Inspector {
     const region = this.nodes.regionsAt(node, this.offset);
     const rows: [string, HTMLElement | string][] = [];
     if (node.kind === "directory") rows.push(["holds", `${node.children} entries`]);
+    else if (node.kind === "process") rows.push(["size", sizeOf(node)]);
     else rows.push(["size", `${formatBytes(node.size)} (${node.size.toLocaleString("en")} bytes)`]);
     if (region.length > 0) rows.push(["at", region.map((r) => visibleName(r.name)).join(" \u203a ")]);
     if (writer) {
@@ -131,7 +135,7 @@ export class Inspector {
     const fly = el("button", { class: "ghost", title: "Fly there (Enter)", "aria-label": "Fly there", onclick: () => this.act.flyTo(node, null) }, icon("follow"));
     fill(
       this.head,
-      el("div", { class: "inspector-name" }, icon(node.kind), el("h2", {}, visibleName(node.name) || "host"), state, fly),
+      el("div", { class: "inspector-name" }, icon(node.kind), el("h2", {}, nameOf(node) || "host"), state, fly),
       el("p", { class: "path" }, visibleName(this.about?.path ?? "")),
       el("dl", {}, ...rows.flatMap(([k, v]) => [el("dt", {}, k), el("dd", {}, v)])),
     );
@@ -178,6 +182,52 @@ export class Inspector {
     }
   }
 
+  /** Of a page: what it is, and the same bytes in their file. Of a byte of a file: who maps it. */
+  private async loadMemory(signal: AbortSignal): Promise<void> {
+    const node = this.node;
+    if (!node || node.kind === "directory") return fill(this.memory);
+    try {
+      if (node.kind === "process") {
+        const page = await api.page(node.id, this.offset, signal);
+        if (!signal.aborted) this.showPage(page);
+      } else {
+        const { mappers } = await api.mapped(node.id, this.offset, signal);
+        if (!signal.aborted) this.showMappers(mappers);
+      }
+    } catch (error) {
+      if (signal.aborted) return;
+      fill(this.memory, el("p", { class: "problem" }, error instanceof ApiError ? error.message : String(error)));
+    }
+  }
+
+  private showPage(page: Page): void {
+    const rows: [string, string][] = [
+      ["mapping", `${page.permissions} ${page.mapping || page.kind}`],
+      ["address", page.address === null ? "none" : formatHex(page.address)],
+      ["state", page.state.filter((s) => s !== "sampled").join(", ") || "not resident"],
+    ];
+    const { file } = page;
+    fill(
+      this.memory,
+      el("div", { class: "section-title" }, "Page"),
+      el("dl", {}, ...rows.flatMap(([k, v]) => [el("dt", {}, k), el("dd", {}, visibleName(v))])),
+      file && el("button", { class: "show-in-file", onclick: () => this.act.openPath(file.path, file.offset, PAGE_BYTES) }, `Show in the file, at ${formatHex(file.offset)}`),
+      el("p", { class: "faint" }, "Memory is private: what is in the page is not kept."),
+    );
+  }
+
+  private showMappers(mappers: Mapper[]): void {
+    if (mappers.length === 0) return fill(this.memory);
+    const row = (m: Mapper): HTMLElement =>
+      el(
+        "li",
+        {},
+        el("button", { class: "show-in-memory", onclick: () => this.act.openPath(m.path, m.at, PAGE_CELLS) }, visibleName(m.label)),
+        el("span", { class: "faint" }, ` ${m.address === null ? "" : formatHex(m.address)} ${m.permissions.join(", ")}; ${m.state.includes("resident") ? "resident" : "not resident"}`),
+      );
+    fill(this.memory, el("div", { class: "section-title" }, "In the memory of"), el("ol", { class: "mappers" }, ...mappers.slice(0, 20).map(row)));
+  }
+
   private showHex(bytes: Uint8Array, from: number, source: string, differs: boolean): void {
     const node = this.node;
     if (!node) return;
@@ -206,6 +256,7 @@ export class Inspector {
     this.abort = new AbortController();
     this.title();
     void this.loadBytes(this.abort.signal);
+    void this.loadMemory(this.abort.signal);
   }
 
   private showPast(): void {

@@ -5,7 +5,7 @@
 
 import { type NodeInfo, type Region, api } from "./api.ts";
 import type { Camera, View } from "./camera.ts";
-import { visibleName } from "./format.ts";
+import { mappingName, nameOf, visibleName } from "./format.ts";
 import type { Layout, Point } from "./curve.ts";
 import { type Run, type Square, bounds, largestSquare, outline } from "./shapes.ts";
 
@@ -152,7 +152,7 @@ export class NodeStore {
       if (node.kind === "directory") {
         if (node.children_) for (const child of node.children_) visit(child);
         else if (!node.asked && extent > least * 3 && this.asking < MOST_ASKED) void this.load(node.id);
-      } else if (node.kind === "file" && !node.regionsAsked && node.state === "folded" && extent > 260 && this.asking < MOST_ASKED) {
+      } else if ((node.kind === "file" || node.kind === "process") && !node.regionsAsked && node.state === "folded" && extent > 260 && this.asking < MOST_ASKED) {
         void this.loadRegions(node);
       }
     };
@@ -167,10 +167,10 @@ export class NodeStore {
     try {
       const { regions } = await api.regions(node.id, 6000);
       const start = node.runs[0]?.[0] ?? 0;
-      node.regions = regions.filter((r) => r.end > r.start).map((r) => ({ ...r, run: [start + r.start, start + r.end] as Run, shape: null }));
+      node.regions = regions.filter((r) => r.end > r.start).map((r) => ({ ...r, name: node.kind === "process" ? mappingName(r.name) : r.name, run: [start + r.start, start + r.end] as Run, shape: null }));
       this.onChange();
     } catch {
-      // A file without a brick has no regions; the panel says why when it is opened.
+      // An artifact without a brick has no regions; the panel says why when it is opened.
       node.regions = [];
     } finally {
       this.asking--;
@@ -200,7 +200,7 @@ export class NodeStore {
 
   /** The name of a directory, with those of the directories that hold it alone. */
   chainName(node: Node): string {
-    const names = [visibleName(node.name)];
+    const names = [nameOf(node)];
     let at = this.byId.get(node.parent);
     while (at && at.id !== 0 && at.children_?.length === 1) {
       names.unshift(visibleName(at.name));

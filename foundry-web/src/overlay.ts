@@ -5,7 +5,7 @@
 
 import { type Camera, type View, toScreen } from "./camera.ts";
 import { type Layout, indexToPoint, pointToIndex } from "./curve.ts";
-import { formatBytes, visibleName } from "./format.ts";
+import { formatBytes, nameOf, sizeOf, visibleName } from "./format.ts";
 import type { Node, NodeStore, RegionNode, Shape } from "./nodes.ts";
 import type { Theme } from "./palettes.ts";
 import { type Run, squares } from "./shapes.ts";
@@ -49,6 +49,9 @@ export interface Scene {
   reducedMotion: boolean;
   end: number;
 }
+
+/** Regions that hold others: sections of a file, mappings of a process. */
+const isOuter = (kind: string): boolean => kind !== "function" && kind !== "object" && kind !== "symbol";
 
 interface Box {
   x: number;
@@ -179,7 +182,7 @@ export class Overlay {
     const g = this.g;
     const ink = INK[this.theme];
     for (const r of this.visibleRegions(s, node, 500 * s.dpr * s.dpr)) {
-      const section = r.kind === "section";
+      const section = isOuter(r.kind);
       g.strokeStyle = `rgba(${ink.region},${section ? 0.55 : 0.22})`;
       g.lineWidth = (section ? 1.4 : 1) * s.dpr;
       g.setLineDash(section ? [] : [3 * s.dpr, 3 * s.dpr]);
@@ -255,8 +258,8 @@ export class Overlay {
       const size = directory ? Math.max(11, Math.min(19 - node.depth * 1.6, 9 + side / s.dpr / 60)) : Math.max(10.5, Math.min(13, 8 + side / s.dpr / 80));
       // A directory that holds one directory says so in one name.
       if (directory && node.children_?.length === 1 && node.children_[0]?.kind === "directory") continue;
-      const name = directory ? `${this.nodes.chainName(node)}/` : visibleName(node.name);
-      const small = directory ? null : formatBytes(node.size);
+      const name = directory ? `${this.nodes.chainName(node)}/` : nameOf(node);
+      const small = directory ? null : sizeOf(node);
       // What begins at the same corner as what holds it says so below it.
       for (let line = 0; line < 4 && y + 16 * s.dpr <= bottom; line++, y += 25 * s.dpr) {
         if (!this.plate(s, x, y, name, small, size, most, directory && node.depth <= 2)) continue;
@@ -283,7 +286,7 @@ export class Overlay {
       for (const line of [0, 1, 2, 3]) {
         const yy = y + line * 21 * s.dpr;
         if (yy + 14 * s.dpr > at.y + side) break;
-        if (this.plate(s, x, yy, visibleName(r.name), r.kind === "section" ? formatBytes(r.end - r.start) : null, 10.5, right - x - 6 * s.dpr, false)) {
+        if (this.plate(s, x, yy, visibleName(r.name), isOuter(r.kind) ? sizeOf({ kind: node.kind, size: r.end - r.start }) : null, 10.5, right - x - 6 * s.dpr, false)) {
           written++;
           break;
         }

@@ -19,6 +19,7 @@ export const PALETTES: readonly Palette[] = [
   { id: "section", name: "Section", says: "code, constants, symbols, text, packed" },
   { id: "writer", name: "Last writer", says: "which program changed it last" },
   { id: "recency", name: "Recency", says: "how long ago it changed" },
+  { id: "pages", name: "Page state", says: "memory of processes: resident, dirty, swapped" },
 ];
 
 export const PALETTE_IDS = PALETTES.map((p) => p.id);
@@ -43,8 +44,16 @@ export function isContent(kind: number): boolean {
 
 /** Colours of the world's classes (sections), by position. */
 export const SECTION_COLOURS: Record<Theme, readonly string[]> = {
-  dark: ["#0a0d14", "#141a26", "#7f8ea3", "#e69f00", "#56b4e9", "#cc79a7", "#f0e442", "#8d7bd1", "#5f7285", "#2fbf8f", "#d55e00", "#1d1420", "#5a1f28"],
-  light: ["#f4f6fa", "#e4e9f1", "#7d8897", "#c98500", "#2f8fc9", "#b2588a", "#b8a800", "#6f5cc2", "#8a99a8", "#11936a", "#bf4f00", "#efe4ea", "#e8b9bf"],
+  dark: ["#0a0d14", "#141a26", "#7f8ea3", "#e69f00", "#56b4e9", "#cc79a7", "#f0e442", "#8d7bd1", "#5f7285", "#2fbf8f", "#d55e00", "#1d1420", "#5a1f28", "#10151f", "#e8b04a", "#d98cb3", "#6fb29b", "#8fc1ee", "#9a9aa8"],
+  light: ["#f4f6fa", "#e4e9f1", "#7d8897", "#c98500", "#2f8fc9", "#b2588a", "#b8a800", "#6f5cc2", "#8a99a8", "#11936a", "#bf4f00", "#efe4ea", "#e8b9bf", "#eceff5", "#b07a12", "#a8527d", "#2f7a62", "#3a78b5", "#6a6a78"],
+};
+
+/** What a page can be, by position: see pageState of raster.ts. */
+export const PAGE_STATES = ["no memory", "not resident", "file", "file, dirty", "anonymous", "anonymous, dirty", "swapped", "zeros", "huge"] as const;
+
+const PAGE_COLOURS: Record<Theme, readonly string[]> = {
+  dark: ["#3a4456", "#1d2534", "#56b4e9", "#e69f00", "#2fbf8f", "#f0e442", "#cc79a7", "#8a94a6", "#d55e00"],
+  light: ["#c9d0db", "#e2e7ef", "#2f8fc9", "#c98500", "#11936a", "#a89a00", "#b2588a", "#8a94a6", "#bf4f00"],
 };
 
 const RAMPS: Record<Theme, Record<"entropy" | "magnitude" | "heat", readonly string[]>> = {
@@ -87,11 +96,12 @@ export function shareColour(cells: Uint8Array, at: number, classes: readonly Rgb
   const text = cells[at + 2] as number;
   const high = cells[at + 3] as number;
   const shares = [zero, Math.max(0, 255 - zero - text - high), text, high];
-  const most = shares.reduce((sum, s) => sum + s * s, 0) || 1;
+  const top = Math.max(1, ...shares);
+  const most = shares.reduce((sum, s) => sum + (s / top) ** 5, 0) || 1;
   const all = shares.reduce((sum, s) => sum + s, 0) || 1;
   const out = [0, 0, 0];
   shares.forEach((s, kind) => {
-    const weight = (0.3 * s) / all + (0.7 * s * s) / most;
+    const weight = (0.15 * s) / all + (0.85 * (s / top) ** 5) / most;
     const colour = classes[kind] as Rgb;
     for (let c = 0; c < 3; c++) out[c] = (out[c] as number) + weight * (colour[c] as number) ** 2;
   });
@@ -117,7 +127,7 @@ export const LUT_ROWS = 8;
 
 /**
  * The table of the shader: row 0 by byte, 1 entropy, 2 magnitude, 3 sections, 4 writers, 5 recency,
- * 6 class colours themselves (zero, low, text, high), 7 unused.
+ * 6 class colours themselves (zero, low, text, high), 7 states of pages.
  */
 export function buildLut(theme: Theme): Uint8Array<ArrayBuffer> {
   const out = new Uint8Array(LUT_WIDTH * LUT_ROWS * 4);
@@ -126,6 +136,7 @@ export function buildLut(theme: Theme): Uint8Array<ArrayBuffer> {
   };
   const classes = CLASS_COLOURS[theme].map(parseHex);
   const sections = SECTION_COLOURS[theme].map(parseHex);
+  const pages = PAGE_COLOURS[theme].map(parseHex);
   const ramps = RAMPS[theme];
   const ground: Rgb = theme === "dark" ? [10, 14, 22] : [255, 255, 255];
   for (let i = 0; i < 256; i++) {
@@ -140,6 +151,7 @@ export function buildLut(theme: Theme): Uint8Array<ArrayBuffer> {
     set(4, i, writerColour(i, theme));
     set(5, i, ramp(ramps.heat, i / 255));
     set(6, i, classes[Math.min(i, 4)] as Rgb);
+    set(7, i, pages[Math.min(i, pages.length - 1)] as Rgb);
   }
   return out;
 }
@@ -165,6 +177,8 @@ export function legend(palette: string, theme: Theme, classes: readonly string[]
       return { entries: [], ramp: scale(RAMPS[theme].heat, "10 years", "now") };
     case "section":
       return { entries: named(SECTION_COLOURS[theme].map(parseHex), classes.map((c, i) => (i < 2 ? "" : c))), ramp: null };
+    case "pages":
+      return { entries: named(PAGE_COLOURS[theme].map(parseHex), PAGE_STATES), ramp: null };
     case "writer": {
       const names = writers.slice(0, 12).map((w, i) => (i === 0 ? "unknown" : (w.split("/").pop() ?? w)));
       return { entries: named(names.map((_, i) => writerColour(i, theme)), names), ramp: null };

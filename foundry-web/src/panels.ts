@@ -6,7 +6,7 @@
 import type { Hit } from "./api.ts";
 import { type Camera, type View } from "./camera.ts";
 import { el, fill, icon } from "./dom.ts";
-import { formatBytes, formatTime, visibleName } from "./format.ts";
+import { formatBytes, formatTime, nameOf, visibleName } from "./format.ts";
 import type { Node, RegionNode } from "./nodes.ts";
 import { CLASS_COLOURS, type Rgb, type Theme, byteClass, isContent, legend, parseHex, shareColour } from "./palettes.ts";
 import type { Activity } from "./wire.ts";
@@ -126,7 +126,7 @@ const KEYS: [string, string][] = [
   ["/", "search"],
   ["N, Shift+N", "next and previous change or find"],
   ["G", "go to a path"],
-  ["1 to 6", "palette"],
+  ["1 to 7", "palette"],
   ["C", "curve, Z-order, rows"],
   ["F", "follow what happens"],
   ["P", "pause"],
@@ -229,12 +229,12 @@ export class Breadcrumb {
   readonly element = el("nav", { class: "breadcrumb", "aria-label": "Where this is" });
   private last = "";
 
-  show(host: string, chain: Node[], regions: RegionNode[], offset: number | null, go: (node: Node | null) => void): void {
-    const key = `${chain.map((n) => n.id).join("/")}|${regions.map((r) => r.name).join("|")}|${offset ?? ""}`;
+  show(host: string, chain: Node[], regions: RegionNode[], place: string | null, go: (node: Node | null) => void): void {
+    const key = `${chain.map((n) => n.id).join("/")}|${regions.map((r) => r.name).join("|")}|${place ?? ""}`;
     if (key === this.last) return;
     this.last = key;
     const crumb = (text: string, node: Node | null): HTMLElement => el("button", { class: "crumb", onclick: () => go(node) }, text);
-    fill(this.element, crumb(host || "host", null), ...chain.map((n) => crumb(visibleName(n.name), n)), ...regions.map((r) => el("span", { class: "crumb region" }, visibleName(r.name))), offset !== null && el("span", { class: "crumb offset" }, `+0x${offset.toString(16)}`));
+    fill(this.element, crumb(host || "host", null), ...chain.map((n) => crumb(nameOf(n), n)), ...regions.map((r) => el("span", { class: "crumb region" }, visibleName(r.name))), place !== null && el("span", { class: "crumb offset" }, place));
     this.element.scrollLeft = this.element.scrollWidth;
   }
 }

@@ -40,7 +40,7 @@ export function ageToHeat(ageSeconds: number): number {
 export interface Raster {
   /** RGBA: byte, leaf entropy, 0, changed (one channel) or entropy, zero, printable, high (four). */
   cells: Uint8Array<ArrayBuffer>;
-  /** RGBA a cell or, where all cells agree, one pixel: class, writer, heat, flags. */
+  /** RGBA a cell or, where all cells agree, one pixel: class, writer, heat, flags (bit 0) and page state. */
   marks: Uint8Array<ArrayBuffer>;
   /** R8: 255 where the cell differs from the tile it replaces; empty where none does. */
   changed: Uint8Array<ArrayBuffer>;
@@ -74,9 +74,22 @@ function rasterCells(tile: TileData, table: Uint16Array): Uint8Array<ArrayBuffer
   return new Uint8Array(out.buffer);
 }
 
-function mark(span: { kind: number; writer: number; flags: number; changedAt: number }, now: number): number {
+/** Bits of a page's state, as API.md has them. */
+const PAGE = { resident: 1, swapped: 2, file: 4, dirty: 8, huge: 32, zero: 64, is: 128 };
+
+/** What the palette of page states shows of a page: a position in PAGE_STATES. */
+export function pageState(bits: number): number {
+  if (!(bits & PAGE.is)) return 0;
+  if (bits & PAGE.zero) return 7;
+  if (bits & PAGE.swapped) return 6;
+  if (!(bits & PAGE.resident)) return 1;
+  if (bits & PAGE.file) return bits & PAGE.dirty ? 3 : 2;
+  return bits & PAGE.huge ? 8 : bits & PAGE.dirty ? 5 : 4;
+}
+
+function mark(span: { kind: number; writer: number; flags: number; pages: number; changedAt: number }, now: number): number {
   const heat = span.changedAt === 0 ? 0 : ageToHeat(now - span.changedAt);
-  return (span.kind | (span.writer << 8) | (heat << 16) | (span.flags << 24)) >>> 0;
+  return (span.kind | (span.writer << 8) | (heat << 16) | (((span.flags & 1) | (pageState(span.pages) << 1)) << 24)) >>> 0;
 }
 
 function rasterMarks(tile: TileData, table: Uint16Array, now: number): Uint8Array<ArrayBuffer> {

@@ -9,6 +9,7 @@ import { type Chain, type Hit, type WorldInfo, api } from "./api.ts";
 import { type Camera, type View, fit, fly, toWorld, toRanges, visibleTiles, zoomAt } from "./camera.ts";
 import { LAYOUTS, indexToPoint, pointToIndex } from "./curve.ts";
 import { el } from "./dom.ts";
+import { addressOf, formatHex } from "./format.ts";
 import { Inspector } from "./inspector.ts";
 import { Live } from "./live.ts";
 import { type Node, NodeStore } from "./nodes.ts";
@@ -101,7 +102,7 @@ export abstract class Scene {
           this.diffs = ranges.map(([a, b]) => [start + a, start + b] as Run);
           this.touch();
         },
-        openPath: (path) => void this.openPath(path),
+        openPath: (path, offset, length) => void this.openAt(path, offset, length),
       },
       () => this.select(null, null),
     );
@@ -231,7 +232,8 @@ export abstract class Scene {
     const offset = leaf ? index - (leaf.runs[0]?.[0] ?? 0) : null;
     const inside = leaf && offset !== null && offset < leaf.size;
     const regions = inside ? this.nodes.regionsAt(leaf, offset).filter((r) => r.kind !== "segment") : [];
-    this.breadcrumb.show(this.world?.host ?? "", chain, regions, inside ? offset : null, (node) => (node ? this.flyToNode(node, null) : this.goHome()));
+    const place = !inside ? null : leaf.kind === "process" ? addressOf(regions, offset) : `+${formatHex(offset)}`;
+    this.breadcrumb.show(this.world?.host ?? "", chain, regions, place, (node) => (node ? this.flyToNode(node, null) : this.goHome()));
   }
 
   protected pan(dx: number, dy: number): void {
@@ -299,6 +301,19 @@ export abstract class Scene {
       if (!node) return;
       this.select(node, null);
       if (!stay) this.flyToNode(node, null);
+    } catch (error) {
+      this.messages.say(`${path}: ${error instanceof Error ? error.message : String(error)}`, "warn");
+    }
+  }
+
+  /** To a byte of a file, or a page of a process. */
+  protected async openAt(path: string, offset: number, length: number): Promise<void> {
+    try {
+      const chain = await api.path(path);
+      const node = await this.nodes.reveal(chain.nodes);
+      if (!node) return;
+      await this.nodes.loadRegions(node);
+      this.flyToNode(node, offset, length);
     } catch (error) {
       this.messages.say(`${path}: ${error instanceof Error ? error.message : String(error)}`, "warn");
     }

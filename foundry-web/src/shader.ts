@@ -38,7 +38,8 @@ vec3 colourAt(ivec2 p) {
   vec4 mark = texelFetch(uMarks, uTile.y > 0.5 ? ivec2(0) : p, 0) * 255.0;
   int kind = int(mark.r + 0.5);
   vec3 rgb = table(3, mark.r);
-  if (kind > 1 && kind < 11 && uTile.x > 0.5) {
+  bool content = kind > 1 && (kind < 11 || kind > 13);
+  if (content && uTile.x > 0.5) {
     vec4 c = texelFetch(uCells, p, 0);
     bool bytes = uTile.x < 2.0;
     float value = c.r * 255.0;
@@ -54,8 +55,9 @@ vec3 colourAt(ivec2 p) {
       share = vec4(c.g, c.b, c.a, max(0.0, 1.0 - c.g - c.b - c.a));
       vec3 zero = table(6, 0.0), low = table(6, 1.0), text = table(6, 2.0), high = table(6, 3.0);
       // What there is most of tints the cell: an even mean of everything is grey and says nothing.
-      vec4 most = share * share;
-      vec4 mixed = mix(share, most / max(0.001, dot(most, vec4(1.0))), 0.7);
+      vec4 part = share / max(0.004, max(max(share.x, share.y), max(share.z, share.w)));
+      vec4 most = part * part * part * part * part;
+      vec4 mixed = mix(share, most / dot(most, vec4(1.0)), 0.85);
       vec3 light = mixed.x * zero * zero + mixed.y * text * text + mixed.z * high * high + mixed.w * low * low;
       own = sqrt(light / max(0.001, dot(mixed, vec4(1.0))));
       grain = 0.35 + 0.65 * clamp(0.75 * entropy + 0.35 * (1.0 - share.x) - 0.1, 0.0, 1.0);
@@ -65,7 +67,7 @@ vec3 colourAt(ivec2 p) {
     else if (palette == 1) rgb = table(1, entropy * 255.0);
     else if (palette == 2) rgb = table(2, bytes ? value : 255.0 * (share.y * 0.36 + share.z * 0.75 + share.w * 0.1));
     else {
-      vec3 flatColour = palette == 3 ? table(3, mark.r) : palette == 4 ? table(4, mark.g) : table(5, mark.b);
+      vec3 flatColour = palette == 3 ? table(3, mark.r) : palette == 4 ? table(4, mark.g) : palette == 5 ? table(5, mark.b) : table(7, floor((mark.a + 0.5) / 2.0));
       vec3 ground = uPaint.y > 0.5 ? vec3(0.97) : vec3(0.035, 0.045, 0.07);
       rgb = mix(ground, flatColour, grain);
     }
@@ -73,7 +75,7 @@ vec3 colourAt(ivec2 p) {
     if (int(mark.a + 0.5) % 2 == 1 && (p.x + p.y) % 4 == 0) rgb = mix(rgb, vec3(0.86, 0.2, 0.45), 0.75);
   } else if (kind == 1) {
     rgb *= ((p.x / 4 + p.y / 4) % 2 == 0) ? 1.0 : (uPaint.y > 0.5 ? 0.985 : 1.12);
-  } else if (kind >= 11) {
+  } else if (kind == 11 || kind == 12) {
     rgb *= ((p.x + p.y) % 6 < 2) ? 1.35 : 1.0;
   }
   return rgb;

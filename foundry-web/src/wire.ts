@@ -15,6 +15,8 @@ export interface Span {
   kind: number;
   writer: number;
   flags: number;
+  /** State of a process's pages; 0 for what is no page. */
+  pages: number;
   changedAt: number;
 }
 
@@ -74,6 +76,7 @@ export function decodeTile(buffer: ArrayBuffer): TileData {
       kind: view.getUint8(at + 4),
       writer: view.getUint8(at + 5),
       flags: view.getUint8(at + 6),
+      pages: view.getUint8(at + 7),
       changedAt: view.getUint32(at + 8, true),
     });
   }

@@ -17,6 +17,7 @@ use super::registry::{Body as NodeBody, Child, push_name};
 use crate::artifact::{ArtifactId, OsBytes, Stat};
 use crate::directory::{Body, Entry, Face, Process, Total, WORLD};
 use crate::event::MonotonicNs;
+use crate::pipeline::effect::Update;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// From the first change to the fold that shows it.
@@ -162,6 +163,7 @@ impl Pipeline {
 
     /// Somebody keeps a brick of a process beside the pipeline; the world shows it.
     pub(super) fn on_process(&mut self, process: Process) {
+        self.publish(Update::Captured { pid: process.pid });
         if self.settings.depth == 0 {
             return;
         }

@@ -178,6 +178,9 @@ fn note(update: &Update, dirty: &mut BTreeSet<Vec<u8>>) {
             dirty.insert(path.clone());
         }
         Update::Renamed { from, to, .. } => dirty.extend([from.clone(), to.clone()]),
+        Update::Captured { pid } => {
+            dirty.insert(format!("pid:{pid}").into_bytes());
+        }
         Update::Unreadable { .. } | Update::Exec { .. } | Update::Mapped { .. } => {}
     }
 }

@@ -17,6 +17,7 @@ mod guard;
 mod http;
 mod layout;
 mod live;
+mod memory;
 mod metrics;
 mod publish;
 mod reply;

@@ -167,7 +167,7 @@ impl<'a> Intake<'a> {
             Update::Mapped { path, executable: true, .. } => {
                 self.used.entry(path.clone()).or_insert(Priority::Mapped);
             }
-            Update::Mapped { .. } | Update::Unreadable { .. } => {}
+            Update::Captured { .. } | Update::Mapped { .. } | Update::Unreadable { .. } => {}
         }
         Ok(())
     }

@@ -3,10 +3,11 @@
 //! Knows: bricks, the fields of API.md. Must never know: HTTP, the layout.
 //! Keeps: answers are bounded; bytes come with where they are from and whether they still agree.
 
-use super::bricks::{BrickError, Bricks, Content};
+use super::bricks::{BrickError, Bricks, Content, ReadFile};
+use super::memory;
 use super::views::text;
 use crate::facts::record;
-use foundry_brick::{Brick, FactValue, Payload};
+use foundry_brick::{Brick, FactValue, Kind, Payload};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -118,6 +119,15 @@ pub(super) struct Regions {
     total: usize,
 }
 
+/// Regions where the map has them: those of a process at its scale.
+fn on_the_map(brick: &Brick<ReadFile>, regions: &mut [foundry_brick::Region]) {
+    if brick.meta().kind == Kind::Process {
+        for region in regions {
+            (region.start, region.end) = memory::cells(&(region.start..region.end));
+        }
+    }
+}
+
 fn region_view(region: foundry_brick::Region) -> RegionView {
     let foundry_brick::Region { name, kind, start, end, address } = region;
     RegionView { name, kind, start, end, address }
@@ -133,6 +143,7 @@ pub(super) fn regions(
     let brick = bricks.open(path, None)?;
     let source = |source| BrickError::Brick { path: bricks.file(path), source };
     let mut found = brick.regions().map_err(source)?;
+    on_the_map(&brick, &mut found);
     found.retain(|region| region.start < to && region.end > from);
     let total = found.len();
     if total > limit {
@@ -145,7 +156,9 @@ pub(super) fn regions(
 
 /// The innermost region at a byte.
 pub(super) fn region_at(bricks: &Bricks, path: &[u8], offset: u64) -> Option<RegionView> {
-    let regions = bricks.open(path, None).ok()?.regions().ok()?;
+    let brick = bricks.open(path, None).ok()?;
+    let mut regions = brick.regions().ok()?;
+    on_the_map(&brick, &mut regions);
     regions
         .into_iter()
         .filter(|region| region.start <= offset && offset < region.end)
@@ -239,7 +252,7 @@ pub(super) fn bytes(bricks: &Bricks, path: &[u8], at: u64, len: u64) -> Result<B
 }
 
 /// Whether the tiles around `[at, at + len)` hash to something else than the brick says.
-fn disagrees(brick: &Brick<super::bricks::ReadFile>, content: &Content, at: u64, len: u64) -> bool {
+fn disagrees(brick: &Brick<ReadFile>, content: &Content, at: u64, len: u64) -> bool {
     let size = brick.meta().size;
     if len == 0 {
         return at < size;

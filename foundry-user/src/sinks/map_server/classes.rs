@@ -2,10 +2,11 @@
 //!
 //! Knows: region names and facts. Must never know: how they were found, which colour they get.
 
+use foundry_brick::parts::{Attribute, Part, PartKind, page};
 use foundry_brick::{FactValue, Facts, Region};
 
 /// Names of the classes, by value. The map chooses colours by position; only ever append.
-pub(super) const CLASSES: [&str; 13] = [
+pub(super) const CLASSES: [&str; 19] = [
     "nothing",
     "reserved",
     "data",
@@ -19,6 +20,12 @@ pub(super) const CLASSES: [&str; 13] = [
     "packed or media",
     "gone",
     "unreadable",
+    "room",
+    "heap",
+    "stack",
+    "anonymous memory",
+    "shared memory",
+    "kernel",
 ];
 
 pub(super) const VOID: u8 = 0;
@@ -34,6 +41,31 @@ const TEXT: u8 = 9;
 const PACKED: u8 = 10;
 pub(super) const GONE: u8 = 11;
 pub(super) const UNREADABLE: u8 = 12;
+/// A directory's own ground: room for what is to come.
+pub(super) const ROOM: u8 = 13;
+const HEAP: u8 = 14;
+const STACK: u8 = 15;
+const ANONYMOUS: u8 = 16;
+const SHARED: u8 = 17;
+const KERNEL: u8 = 18;
+
+/// The class of a part of a process: what it is, and of files whether it may run or be written.
+pub(super) fn of_part(part: &Part) -> u8 {
+    let permissions = part.numbers.get(&Attribute::PERMISSIONS).copied().unwrap_or(0);
+    match part.kind {
+        PartKind::HEAP => HEAP,
+        PartKind::STACK => STACK,
+        // The stack of a thread is anonymous memory that a thread has its pointer in.
+        PartKind::ANONYMOUS if part.numbers.contains_key(&Attribute::TID) => STACK,
+        PartKind::ANONYMOUS => ANONYMOUS,
+        PartKind::NAMED => SHARED,
+        PartKind::KERNEL => KERNEL,
+        PartKind::MAPPED_FILE if permissions & page::EXECUTE != 0 => CODE,
+        PartKind::MAPPED_FILE if permissions & page::WRITE != 0 => VARIABLES,
+        PartKind::MAPPED_FILE => CONSTANTS,
+        _ => DATA,
+    }
+}
 
 /// Most class changes that are kept of one file.
 const MOST: usize = 512;

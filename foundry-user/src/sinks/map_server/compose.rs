@@ -73,6 +73,8 @@ pub(super) struct Plan {
     /// Seq of the last change to anything in it.
     pub(super) touched: u64,
     parts: Vec<Part>,
+    /// What is a directory's, along the curve.
+    ground: Vec<Run>,
 }
 
 impl Plan {
@@ -89,7 +91,8 @@ impl Plan {
             let state = world.state(id);
             parts.push(Part { run, summary, path, state, gone: node.gone, generation });
         }
-        Self { place, seq: world.seq, touched, parts }
+        let ground = world.layout.ground();
+        Self { place, seq: world.seq, touched, parts, ground }
     }
 
     /// The body of the answer.
@@ -102,7 +105,7 @@ impl Plan {
             spans.part(self.place, part);
         }
         let painted = cells::paint(self.place, &self.parts, bricks, &mut spans);
-        encode(&self, &painted, &spans.finish())
+        encode(&self, &painted, &spans.finish(self.place, &self.ground))
     }
 }
 
@@ -162,7 +165,7 @@ fn encode(plan: &Plan, painted: &Painted, spans: &[spans::Span]) -> Vec<u8> {
     out.extend_from_slice(&painted.cells);
     for span in spans {
         out.extend_from_slice(&span.end.to_le_bytes());
-        out.extend_from_slice(&[span.class, span.writer, span.flags, 0]);
+        out.extend_from_slice(&[span.class, span.writer, span.flags, span.pages]);
         out.extend_from_slice(&span.at.to_le_bytes());
     }
     let hash = blake3::hash(&out);

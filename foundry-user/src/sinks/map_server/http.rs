@@ -7,7 +7,7 @@ use super::compose::{Place, Plan};
 use super::layout::NodeId;
 use super::metrics::{Gauges, Metrics};
 use super::views::{ChainView, ListView, WorldView};
-use super::{Shared, artifacts, assets, container, reply, search, socket};
+use super::{Shared, artifacts, assets, container, memory, reply, search, socket};
 use axum::Router;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
@@ -231,8 +231,11 @@ async fn artifact(
             .layout
             .node(id)
             .map(|node| (world.layout.path(id), node.size, ChainView::to(&world, id)))
+            .map(|(path, size, chain)| (path, size, chain, world.processes()))
     };
-    let Some((path, size, chain)) = found else { return not_found(&format!("no node {id}")) };
+    let Some((path, size, chain, processes)) = found else {
+        return not_found(&format!("no node {id}"));
+    };
     let query = Query::new(query.as_deref());
     let bricks = shared.bricks.clone();
     let answer = blocking(move || match what.as_str() {
@@ -257,8 +260,22 @@ async fn artifact(
             let len = query.number("len").unwrap_or(4096).min(size.saturating_sub(at));
             content(artifacts::bytes(&bricks, &path, at, len))
         }
+        "page" => {
+            let at = query.number("at").unwrap_or(0);
+            match memory::page_at(&bricks, &path, at) {
+                Ok(Some(page)) => reply::json(&headers, &page),
+                Ok(None) => not_found("no page is there: only a process has pages"),
+                Err(error) => not_found(&error.to_string()),
+            }
+        }
+        "mapped" => {
+            let at = query.number("at").unwrap_or(0);
+            reply::json(&headers, &memory::mapped(&bricks, &processes, &path, at))
+        }
         "brick" => container::serve(&headers, &bricks.file(&path)),
-        _ => not_found("an artifact has about, regions, writers, diff, bytes and brick"),
+        _ => not_found(
+            "an artifact has about, regions, writers, diff, bytes, page, mapped and brick",
+        ),
     })
     .await;
     answer_or_error(answer)

@@ -118,8 +118,16 @@ fn order_of(size: u64) -> u32 {
     (LEAST_ORDER..MOST_ORDER).find(|order| cells(*order) >= size).unwrap_or(MOST_ORDER)
 }
 
+/// Processes begin and end at tiles: at level 0 a tile holds bytes or it does not, and they have none.
+const PROCESS_ORDER: u32 = 8;
+
 /// How long a leaf's run is: some room to grow, in sixteenths of its square, never beyond it.
-fn leaf_run(size: u64) -> (u64, u64) {
+fn leaf_run(kind: NodeKind, size: u64) -> (u64, u64) {
+    if kind == NodeKind::Process {
+        let square = cells(order_of(size).max(PROCESS_ORDER));
+        let wanted = size.saturating_add(size / 16).max(1);
+        return (wanted.next_multiple_of(cells(PROCESS_ORDER)).min(square), square);
+    }
     let square = cells(order_of(size));
     let grain = (square / 16).max(cells(LEAST_ORDER));
     let wanted = size.saturating_add(size / 16).max(1);
@@ -181,6 +189,15 @@ impl Layout {
             .last_key_value()
             .and_then(|(_, id)| self.node(*id)?.run())
             .map_or(0, |run| run.end)
+    }
+
+    /// The runs of what lies in the root, along the curve: what is below is inside of them.
+    pub(super) fn ground(&self) -> Vec<Run> {
+        let children = self.node(ROOT).map(|root| root.children.values()).into_iter().flatten();
+        let runs = children.filter_map(|id| self.node(*id)).flat_map(|node| node.runs.clone());
+        let mut runs: Vec<Run> = runs.collect();
+        runs.sort_unstable_by_key(|run| run.start);
+        runs
     }
 
     /// The path of a node; the root's is `/`.
@@ -315,7 +332,8 @@ impl Layout {
             return;
         }
         // Whatever grew once will grow again.
-        let (len, align) = leaf_run(if old.is_some() { shown.saturating_mul(2) } else { shown });
+        let wanted = if old.is_some() { shown.saturating_mul(2) } else { shown };
+        let (len, align) = leaf_run(kind, wanted);
         let start = self.allot(parent, len, align, placed);
         let node = &mut self.nodes[id as usize];
         node.runs = vec![Run { start, end: start + len }];
@@ -331,7 +349,7 @@ impl Layout {
     fn grow_in_place(&mut self, id: NodeId, size: u64) -> bool {
         let node = &self.nodes[id as usize];
         let (Some(run), parent) = (node.runs.first().copied(), node.parent) else { return false };
-        let (len, align) = leaf_run(size);
+        let (len, align) = leaf_run(node.kind, size);
         let end = run.start + len;
         let free = &mut self.nodes[parent as usize].free;
         let Some(free_end) = free.get(&run.end).copied() else { return false };

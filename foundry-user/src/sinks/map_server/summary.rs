@@ -4,7 +4,7 @@
 //! Keeps: at most a cell for 256 bytes of a small file and for a megabyte of a huge one.
 
 use super::bricks::ReadFile;
-use super::classes;
+use super::{classes, memory};
 use foundry_brick::cells::{Cell, parents};
 use foundry_brick::{Brick, Identity, Kind, Payload, Writer};
 use std::collections::HashMap;
@@ -31,6 +31,10 @@ pub(super) struct Summary {
     pub(super) classes: Vec<(u64, u8)>,
     /// End, writer and time (seconds since 1970) of each stretch.
     pub(super) writers: Vec<(u64, u8, u32)>,
+    /// End and state of each stretch of pages; none but of a process.
+    pub(super) pages: Vec<(u64, u8)>,
+    /// What it is called, where that is not its path.
+    pub(super) label: Option<String>,
 }
 
 /// The level that is kept of an artifact of `size` bytes.
@@ -65,6 +69,12 @@ impl Summary {
             brick.cells(level.min(top(brick)), 0..u64::MAX >> 1, &mut cells)?;
         }
         let level = level.min(top(brick));
+        let (facts, parts) = (brick.facts()?, brick.parts()?);
+        let process = parts.filter(|_| meta.kind == Kind::Process);
+        let (classes, pages) = match &process {
+            Some(parts) => memory::stretches(parts),
+            None => (classes::classify(meta.size, &brick.regions()?, &facts), vec![]),
+        };
         let mut summary = Self {
             generation: brick.generation(),
             size: meta.size,
@@ -75,8 +85,10 @@ impl Summary {
             blake3: brick.blake3(),
             level,
             cells,
-            classes: classes::classify(meta.size, &brick.regions()?, &brick.facts()?),
+            classes,
             writers: vec![(meta.size, 0, seconds(meta.mtime_ns))],
+            pages,
+            label: process.and_then(|_| memory::label(&facts, meta.pid)),
         };
         for (range, writer) in brick.writers()?.into_iter().take(MOST_WRITERS) {
             let number = table.number(&writer);
@@ -228,6 +240,8 @@ mod tests {
             cells: (0..size.div_ceil(256)).map(|i| [u8::try_from(i % 256).unwrap(); 4]).collect(),
             classes: vec![(size, 2)],
             writers: vec![(size, 0, 1)],
+            pages: vec![],
+            label: None,
         }
     }
 

@@ -57,7 +57,50 @@ fn brick_of(dir: &Path, path: &[u8]) -> PathBuf {
     dir.join("store").join(&blake3::hash(path).to_hex()[..20])
 }
 
+/// A brick of process 7, which maps two pages of `file` from its second page on, and has anonymous memory.
+fn fold_process(dir: &Path, file: &Path) {
+    use foundry_brick::parts::{
+        Link, PAGE_BYTES, PAGE_ORDER, PageRun, Part, PartKind, Parts, page,
+    };
+    let part = |kind, length, pages: Vec<PageRun>| Part { kind, length, pages, ..Part::default() };
+    let run = |count, state| PageRun { count, state };
+    let path: Arc<[u8]> = file.to_str().unwrap().as_bytes().into();
+    let mut parts = Parts::new(PAGE_ORDER);
+    let states = vec![run(1, page::RESIDENT | page::FILE | page::SAMPLED), run(1, 0)];
+    let link = Some(Link { path: path.clone(), offset: PAGE_BYTES });
+    let mapped = part(PartKind::MAPPED_FILE, 2 * PAGE_BYTES, states);
+    parts.add(Part { link, name: path, address: Some(0x4000_0000), ..mapped }).unwrap();
+    let states = vec![run(5, page::RESIDENT | page::DIRTY), run(1, page::SWAPPED)];
+    parts.add(part(PartKind::HEAP, 6 * PAGE_BYTES, states)).unwrap();
+    let path = b"pid:7".to_vec();
+    let brick = brick_of(dir, &path);
+    let meta = Meta { path, kind: foundry_brick::Kind::Process, pid: Some(7), ..Meta::default() };
+    let mut storage = MemStorage::new();
+    let mut editor = Editor::create(&mut storage, meta).unwrap();
+    editor.resize(parts.content_size()).unwrap();
+    editor.put_hole(0, parts.content_size()).unwrap();
+    editor.set_parts(&parts);
+    let comm = foundry_brick::FactValue::Text("bash".to_owned());
+    editor.set_facts(&foundry_brick::Facts::from([("comm".to_owned(), comm)]));
+    editor.commit(5_000_000_000).unwrap();
+    drop(editor);
+    std::fs::write(brick, storage.bytes()).unwrap();
+}
+
 impl Fixture {
+    /// Has process 7 captured, and gives its node.
+    async fn capture(&self) -> u64 {
+        fold_process(self.dir.path(), &self.file());
+        self.updates.send(Arc::new(Update::Captured { pid: 7 })).unwrap();
+        let there = async {
+            while self.get("/api/v1/path?path=pid:7").await.status != 200 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, there).await.expect("the map hears of it");
+        self.node(Path::new("pid:7")).await
+    }
+
     async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let tree = dir.path().join("tree");
@@ -209,10 +252,12 @@ async fn every_example_of_the_documentation_answers_as_it_says() {
     let (epoch, seq) = (f.number(world, "epoch").await, f.number(world, "seq").await);
     let top = f.number(world, "top_level").await;
     let brick = f.get(&format!("/api/v1/artifacts/{file}/brick")).await;
+    let process = f.capture().await;
     let values = [
         ("{token}", f.key()),
         ("{root}", "0".to_owned()),
         ("{file}", file.to_string()),
+        ("{process}", process.to_string()),
         ("{top}", top.to_string()),
         ("{epoch}", epoch.to_string()),
         ("{seq}", seq.to_string()),
@@ -288,6 +333,28 @@ async fn bytes_say_where_they_are_from_and_whether_they_still_agree() {
     assert_eq!(f.get(&path).await.header("foundry-differs"), Some("true"));
     std::fs::remove_file(f.file()).unwrap();
     assert_eq!(f.get(&path).await.status, 404);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_leads_to_its_file_and_a_file_to_who_maps_it() {
+    let f = Fixture::new().await;
+    let process = f.capture().await;
+    let file = f.node(&f.file()).await;
+    let named = f.get("/api/v1/path?path=pid:7").await.text();
+    assert!(named.contains("\"label\":\"bash (7)\""), "{named}");
+    // The brick says where its parts lie: the two pages of the file are somewhere on its plane.
+    let back = f.get(&format!("/api/v1/artifacts/{file}/mapped?at=8200")).await.text();
+    let at: u64 = back.split("\"at\":").nth(1).unwrap().split(',').next().unwrap().parse().unwrap();
+    assert!(back.contains("\"path\":\"pid:7\"") && back.contains("\"state\":[]"), "{back}");
+    let page = f.get(&format!("/api/v1/artifacts/{process}/page?at={at}")).await.text();
+    assert!(page.contains("\"offset\":8192") && page.contains("a.txt"), "{page}");
+    assert!(page.contains(&format!("\"address\":{}", 0x4000_1000)), "{page}");
+    let resident = f.get(&format!("/api/v1/artifacts/{process}/page?at={}", at - 64)).await.text();
+    assert!(resident.contains("\"state\":[\"resident\",\"file\",\"sampled\"]"), "{resident}");
+    // The first page of the file is not mapped, and memory has no bytes to show.
+    let nobody = f.get(&format!("/api/v1/artifacts/{file}/mapped?at=5")).await.text();
+    assert_eq!(nobody, "{\"mappers\":[]}");
+    assert_eq!(f.get(&format!("/api/v1/artifacts/{process}/bytes?at=0&len=9")).await.status, 404);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -58,6 +58,8 @@ pub(super) struct NodeView {
     id: NodeId,
     parent: NodeId,
     name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    label: Option<String>,
     kind: &'static str,
     runs: Vec<(u64, u64)>,
     size: u64,
@@ -82,6 +84,7 @@ impl NodeView {
             id,
             parent: node.parent,
             name: text(&node.name),
+            label: summary.and_then(|summary| summary.label.clone()),
             kind: kind(node.kind),
             runs: if id == ROOT {
                 vec![(0, world.layout.end())]

@@ -165,7 +165,8 @@ impl Worker {
     fn apply(&self, update: &Update) {
         match update {
             Update::Committed { path, changed_tiles, actor, .. } => {
-                self.committed(path, changed_tiles.as_deref(), actor.as_ref());
+                let tiles = changed_tiles.as_deref();
+                self.committed(path, tiles, actor.as_ref(), Some(EntryKind::Changed));
             }
             Update::Removed { path, .. } => {
                 let removed = self.world().remove(path);
@@ -190,6 +191,10 @@ impl Worker {
                 };
                 self.tell(EntryKind::Unreadable, changed, path, None);
             }
+            Update::Captured { pid } => {
+                // Once a second from each process: nothing that somebody did.
+                self.committed(format!("pid:{pid}").as_bytes(), None, None, None);
+            }
             Update::Exec { actor } => self.seen(EntryKind::Exec, actor.exe.as_deref(), actor),
             Update::Mapped { path, actor, .. } => {
                 self.seen(EntryKind::Mapped, Some(path), actor);
@@ -197,7 +202,13 @@ impl Worker {
         }
     }
 
-    fn committed(&self, path: &[u8], tiles: Option<&[u64]>, actor: Option<&Actor>) {
+    fn committed(
+        &self,
+        path: &[u8],
+        tiles: Option<&[u64]>,
+        actor: Option<&Actor>,
+        kind: Option<EntryKind>,
+    ) {
         let Ok(brick) = self.shared.bricks.open(path, None) else { return };
         // A directory is where its files lie; its own brick says nothing that the map does not know.
         if brick.meta().kind == foundry_brick::Kind::Directory {
@@ -241,7 +252,10 @@ impl Worker {
             world.writers = table;
             world.fold(path, summary, parts.as_deref())
         };
-        self.tell(EntryKind::Changed, Some(folded), path, actor);
+        match kind {
+            Some(kind) => self.tell(kind, Some(folded), path, actor),
+            None => self.shared.hub.publish(&folded.1, None),
+        }
     }
 
     /// Tells clients of a change, and who it was.

@@ -106,7 +106,8 @@ impl World {
         let placed = self.layout.place(path, kind, summary.size);
         let id = placed.node;
         let was = self.state(id);
-        let resized = self.summary(id).is_none_or(|old| old.size != summary.size);
+        let other = |old: &Arc<Summary>| (old.size, &old.label) != (summary.size, &summary.label);
+        let resized = self.summary(id).is_none_or(other);
         let info = self.info(id);
         info.state = State::Folded;
         info.summary = Some(Arc::new(summary));
@@ -274,6 +275,19 @@ impl World {
     pub(super) fn top_level(&self) -> u32 {
         let end = self.layout.end();
         (0..=17).find(|level| 1_u64 << (2 * (level + 8)) >= end).unwrap_or(17)
+    }
+
+    /// Paths of the processes that have a brick.
+    pub(super) fn processes(&self) -> Vec<Vec<u8>> {
+        let Some(district) = self.layout.find(b"/processes").and_then(|id| self.layout.node(id))
+        else {
+            return vec![];
+        };
+        let ids = district.children.values().copied();
+        ids.filter(|id| self.layout.node(*id).is_some_and(|node| node.kind == NodeKind::Process))
+            .filter(|id| self.summary(*id).is_some())
+            .map(|id| self.layout.path(id))
+            .collect()
     }
 
     /// Leaves that are there.

@@ -4,7 +4,8 @@
 //! Keeps: spans ascend and never meet; where several leaves share a cell, the first one's class and
 //! the latest one's time stand.
 
-use super::super::classes::{DATA, GONE, RESERVED, UNREADABLE, VOID};
+use super::super::classes::{DATA, GONE, RESERVED, ROOM, UNREADABLE, VOID};
+use super::super::layout::Run;
 use super::super::world::State;
 use super::{Part, Place, TILE_CELLS};
 
@@ -15,8 +16,12 @@ pub(super) struct Span {
     pub(super) class: u8,
     pub(super) writer: u8,
     pub(super) flags: u8,
+    /// State of the pages, where they are a process's.
+    pub(super) pages: u8,
     pub(super) at: u32,
 }
+
+const NOTHING: Span = Span { end: 0, class: VOID, writer: 0, flags: 0, pages: 0, at: 0 };
 
 /// Spans as they come, along the curve.
 #[derive(Debug)]
@@ -29,13 +34,46 @@ impl Spans {
         Self { out: vec![] }
     }
 
-    /// All the spans, void to the end; none where all is void.
-    pub(super) fn finish(mut self) -> Vec<Span> {
+    /// All the spans, void to the end, and directories' room where nothing lies in them; none where all
+    /// is void.
+    pub(super) fn finish(mut self, place: Place, ground: &[Run]) -> Vec<Span> {
         let end = u32::try_from(TILE_CELLS).unwrap_or(u32::MAX);
-        if !self.out.is_empty() && self.reached() < end {
-            self.push(Span { end, class: VOID, writer: 0, flags: 0, at: 0 });
+        if self.reached() < end {
+            self.push(Span { end, ..NOTHING });
         }
-        self.out
+        let mut laid = Self::new();
+        let mut from = 0;
+        for span in &self.out {
+            if span.class == VOID {
+                laid.lay(place, ground, from, span.end);
+            } else {
+                laid.push(*span);
+            }
+            from = span.end;
+        }
+        if laid.out.iter().all(|span| span.class == VOID) { vec![] } else { laid.out }
+    }
+
+    /// What is void in `[from, to)`: room where it is a directory's. Of a cell that is partly a
+    /// directory's, half decides.
+    fn lay(&mut self, place: Place, ground: &[Run], from: u32, to: u32) {
+        let half = (1_u64 << place.cell_shift()) / 2;
+        let cell = |index: u64| {
+            let at = index.saturating_sub(place.start()).saturating_add(half);
+            u32::try_from(at >> place.cell_shift()).unwrap_or(u32::MAX).clamp(from, to)
+        };
+        for run in ground {
+            let (start, end) = (cell(run.start), cell(run.end));
+            if start < end && end > self.reached().max(from) {
+                if start > self.reached().max(from) {
+                    self.push(Span { end: start, ..NOTHING });
+                }
+                self.push(Span { end, class: ROOM, ..NOTHING });
+            }
+        }
+        if self.reached() < to {
+            self.push(Span { end: to, ..NOTHING });
+        }
     }
 
     fn reached(&self) -> u32 {
@@ -64,7 +102,7 @@ impl Spans {
             return;
         }
         if first > reached {
-            self.push(Span { end: first, class: VOID, writer: 0, flags: 0, at: 0 });
+            self.push(Span { end: first, ..NOTHING });
         }
         self.push(Span { end, ..what });
     }
@@ -79,7 +117,7 @@ impl Spans {
     }
 
     pub(super) fn part(&mut self, place: Place, part: &Part) {
-        let plain = |class| Span { end: 0, class, writer: 0, flags: 0, at: 0 };
+        let plain = |class| Span { class, ..NOTHING };
         let (start, end) = (part.run.start, part.run.end);
         let Some(summary) = part.summary.as_ref().filter(|_| part.state != State::Unreadable)
         else {
@@ -91,21 +129,26 @@ impl Spans {
             self.add(place, start, end, plain(class));
             return;
         };
-        // Two lists of stretches, walked side by side, from the tile's first byte of the leaf.
+        // Three lists of stretches, walked side by side, from the tile's first byte of the leaf.
         let skip = place.start().saturating_sub(start);
         let mut at = skip;
         let content = summary.size.min(end - start);
         let mut classes = summary.classes.iter().skip_while(|c| c.0 <= skip).peekable();
         let mut writers = summary.writers.iter().skip_while(|w| w.0 <= skip).peekable();
+        let mut pages = summary.pages.iter().skip_while(|p| p.0 <= skip).peekable();
         while at < content && start + at < place.end() {
             let class = classes.peek().map_or((content, DATA), |c| **c);
             let writer = writers.peek().map_or((content, 0, 0), |w| **w);
-            let until = class.0.min(writer.0).min(content);
-            let span = Span { end: 0, class: class.1, writer: writer.1, flags: 0, at: writer.2 };
+            let page = pages.peek().map_or((content, 0), |p| **p);
+            let until = class.0.min(writer.0).min(page.0).min(content);
+            let (class, pages_state) = (class.1, page.1);
+            let span =
+                Span { class, writer: writer.1, pages: pages_state, at: writer.2, ..NOTHING };
             self.add(place, start + at, start + until, span);
             at = until;
             classes.next_if(|c| c.0 <= until);
             writers.next_if(|w| w.0 <= until);
+            pages.next_if(|p| p.0 <= until);
         }
         self.add(place, start + content, end, plain(RESERVED));
     }

@@ -173,5 +173,5 @@ fn spans_say_what_is_content_and_what_is_room() {
         .map(|i| &body[32 + TILE_CELLS + 12 * i..])
         .map(|span| (u32::from_le_bytes(span[..4].try_into().unwrap()), span[4]))
         .collect();
-    assert_eq!(spans, [(5000, 2), (8192, 1), (65_536, 0)]);
+    assert_eq!(spans, [(5000, 2), (8192, 1), (12_288, 13), (65_536, 0)]);
 }

@@ -28,7 +28,7 @@ fn pack(mut tree: Tree) -> Packed {
     match tree.kind {
         NodeKind::Directory => pack_directory(tree, children),
         NodeKind::File | NodeKind::Process => {
-            let (len, align) = leaf_run(tree.size.min(cells(super::MOST_ORDER)));
+            let (len, align) = leaf_run(tree.kind, tree.size.min(cells(super::MOST_ORDER)));
             Packed { tree, len, align, children: vec![], free: BTreeMap::new() }
         }
         NodeKind::Symlink | NodeKind::Other => {

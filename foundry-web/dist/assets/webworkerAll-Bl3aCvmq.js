@@ -1,1 +1,0 @@
-import"./index-DOD1kA9B.js";import"./init-C8OE06Aj.js";

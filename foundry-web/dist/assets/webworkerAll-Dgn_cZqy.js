@@ -1,0 +1,1 @@
+import"./index-DhklVDAc.js";import"./init-DnSgbs4i.js";
