@@ -187,16 +187,7 @@ impl EbpfSource {
         let global = words("GLOBAL", global::COUNT)?;
         let reply = words("REPLY", reply::COUNT)?;
         let layouts = words("LAYOUTS", layouts::COUNT)?;
-        let wake = rustix::event::eventfd(
-            0,
-            rustix::event::EventfdFlags::CLOEXEC | rustix::event::EventfdFlags::NONBLOCK,
-        )
-        .map_err(io("eventfd"))?;
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(io("epoll_create"))?;
-        for fd in [bell.as_fd(), life.as_fd(), wake.as_fd(), messages.wait_fd()] {
-            epoll::add(&epoll, fd, epoll::EventData::new_u64(0), epoll::EventFlags::IN)
-                .map_err(io("epoll_ctl"))?;
-        }
+        let (wake, epoll) = waiting([bell.as_fd(), life.as_fd(), messages.wait_fd()])?;
         let slots = slots::Slots::new(limits.artifacts, limits.words);
         let running = reports.iter().filter(|report| report.status == probes::Status::Attached);
         let attached: Vec<&'static str> = running.map(|report| report.program).collect();
@@ -225,6 +216,19 @@ impl EbpfSource {
     pub fn reports(&self) -> &[probes::Report] {
         &self.reports
     }
+}
+
+/// What is readable while events wait: in the state, or in one of the rings. And the first of these.
+fn waiting(rings: [BorrowedFd<'_>; 3]) -> Result<(OwnedFd, OwnedFd), SourceError> {
+    use rustix::event::EventfdFlags as Flags;
+    let wake =
+        rustix::event::eventfd(0, Flags::CLOEXEC | Flags::NONBLOCK).map_err(io("eventfd"))?;
+    let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(io("epoll_create"))?;
+    for fd in rings.into_iter().chain([wake.as_fd()]) {
+        epoll::add(&epoll, fd, epoll::EventData::new_u64(0), epoll::EventFlags::IN)
+            .map_err(io("epoll_ctl"))?;
+    }
+    Ok((wake, epoll))
 }
 
 impl Source for EbpfSource {
