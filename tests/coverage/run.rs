@@ -103,6 +103,6 @@ fn refused(error: &io::Error) -> Cell {
 
 fn sync(store: &Path, daemon: &Daemon, after: &str) {
     if let Err(error) = client::sync(store, PATIENCE) {
-        panic!("sync after {after}: {error}\ndaemon:\n{}", daemon.log());
+        panic!("sync after {after}: {error}\ndaemon:\n{}", daemon.last_words());
     }
 }

@@ -18,21 +18,40 @@ const SIZES: &str = "FOUNDRY_SIZES";
 /// Set for a process that floods: the tree, and its number.
 const FLOOD: &str = "FOUNDRY_FLOOD";
 const FLOODERS: u64 = 4;
-/// Files of each flooder that are there before the daemon.
-const FILES: u64 = 40;
 /// Larger than the bits that one change may set: half of it is a range that does not fit.
 const BIG_BYTES: u64 = 1 << 28;
+
+/// What each flooder has and does.
+struct Flood {
+    /// Files that are there before the daemon.
+    files: u64,
+    /// Files that it makes.
+    makes: u64,
+    /// Programs that it runs.
+    programs: u64,
+}
+
+impl Flood {
+    /// More than a page of records of each kind; where every instruction is emulated, not much more.
+    fn of_this_machine() -> Self {
+        match std::env::var_os("FOUNDRY_EMULATED") {
+            Some(_) => Self { files: 15, makes: 30, programs: 8 },
+            None => Self { files: 40, makes: 150, programs: 40 },
+        }
+    }
+}
 
 /// One round of everything that overflows a ring: writes, names, programs.
 fn flood(tree: &Path, number: u64) {
     let own = tree.join(format!("d{number}"));
     let mut random = Random::new(number + 1);
-    for nth in 0..FILES {
+    let most = Flood::of_this_machine();
+    for nth in 0..most.files {
         let path = own.join(format!("old{nth}"));
         act::patch(&path, random.below(250_000), &random.bytes(300)).unwrap();
         act::append(&path, &random.bytes(50)).unwrap();
     }
-    for nth in 0..150 {
+    for nth in 0..most.makes {
         let path = own.join(format!("new{nth}"));
         act::write(&path, &random.bytes(2000)).unwrap();
         match nth % 3 {
@@ -43,7 +62,7 @@ fn flood(tree: &Path, number: u64) {
     }
     let to = tree.join(format!("d{}", (number + 1) % FLOODERS)).join(format!("from{number}"));
     fs::rename(own.join("old0"), to).unwrap();
-    for _ in 0..40 {
+    for _ in 0..most.programs {
         assert_eq!(program::finish(Command::new("true")).code, Some(0));
     }
     if number == 0 {
@@ -76,7 +95,7 @@ fn fill(tree: &Path) {
     for number in 0..FLOODERS {
         let dir = tree.join(format!("d{number}"));
         fs::create_dir(&dir).unwrap();
-        for nth in 0..FILES {
+        for nth in 0..Flood::of_this_machine().files {
             act::write(&dir.join(format!("old{nth}")), &random.bytes(250_300)).unwrap();
         }
     }

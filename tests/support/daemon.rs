@@ -141,6 +141,12 @@ impl Daemon {
         self.log.lock().unwrap().join("\n")
     }
 
+    /// What it has said at its end, for which it is waited for a while.
+    pub(crate) fn last_words(&self) -> String {
+        self.closed.recv_timeout(Duration::from_secs(20)).ok();
+        self.log()
+    }
+
     /// Runs a command against this daemon's store.
     pub(crate) fn ask(&self, args: &[&str]) -> Said {
         let mut command = Command::new(program::path());

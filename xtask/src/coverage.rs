@@ -82,8 +82,8 @@ fn run_here(filter: &str, keep: &mut dyn FnMut(&str)) -> Result<bool> {
 
 /// The same on another kernel.
 fn run_there(kernel: &str, filter: &str, keep: &mut dyn FnMut(&str)) -> Result<bool> {
-    let tests = live::build("integration", "guest")?;
-    let daemon = place::target_dir().join("guest/foundry-user");
+    let tests = live::build("integration", vm::PROFILE)?;
+    let daemon = place::target_dir().join(vm::PROFILE).join("foundry-user");
     let arguments = [filter.to_owned(), "--test-threads=2".to_owned()];
     let job =
         Job { programs: vec![(&tests, &arguments)], with: vec![Path::new(&daemon)], count: false };
@@ -164,6 +164,8 @@ Every way in which Linux lets the bytes of a file change, and how Foundry comes 
 This page is written by `cargo xtask coverage` from the tables in `tests/data/coverage`, and those by tests: on each file system and with each backend a daemon watches while every operation is performed on a tree of its own, `sync` is called, and the bricks are compared, cell by cell, with fresh folds of the files.
 How a change was found is read from the recording that the daemon made of itself.
 A test fails when a cell gets worse than it stands here.
+`cargo xtask test`, and so CI, looks at every column of the backends that the running kernel has.
+`cargo xtask coverage --check 6.1:fentry 6.12:fentry 7.2:fentry` looks at those of Debian's kernels, in virtual machines.
 
 A cell has a letter for each backend: *fentry*, *tracepoint*, *fanotify*.
 
@@ -174,7 +176,7 @@ A cell has a letter for each backend: *fentry*, *tracepoint*, *fanotify*.
 | S | by sweep: no event told of the store itself; files that are mapped so are read again each second and at every `sync` |
 | **M** | not at all: after `sync` the brick is not what the file is |
 | . | the file system or the kernel does not have this operation |
-| - | this backend does not run on this kernel |
+| - | this backend does not run on this kernel, or nobody has looked |
 
 ";
 

@@ -325,7 +325,12 @@ fn see_writes(state: &mut State, fd: BorrowedFd<'_>) -> io::Result<()> {
     if seen {
         return Ok(());
     }
-    let text = format!("no probe sees writes on a file system of type {magic:#x}");
+    // Attaching takes privileges that are given up after the start.
+    let hint = match writers {
+        [] => "",
+        _ => ": if its module was loaded after the daemon's start, start that again",
+    };
+    let text = format!("no probe sees writes on a file system of type {magic:#x}{hint}");
     Err(io::Error::new(io::ErrorKind::Unsupported, text))
 }
 
