@@ -60,6 +60,8 @@ pub struct Editor<S> {
     writers: Vec<(Range<u64>, Writer)>,
     log: Log,
     hole_budget: u64,
+    /// The first commit syncs the file before anybody sees it.
+    apart: bool,
 }
 
 /// The generation that an edit starts from.
@@ -70,7 +72,7 @@ struct Base {
     slot: u8,
     /// Whether it was synced, slot and all.
     durable: bool,
-    /// The slot of an older generation that is known to be durable, while this one is not.
+    /// The slot of a generation that is known to be durable, while this one may not be.
     protected: Option<u8>,
 }
 
@@ -124,7 +126,7 @@ impl<S: Storage> Editor<S> {
         editor.slot_len = opened.superblock.slot_len;
         editor.next = opened.highest + 1;
         editor.index.adopt(&record);
-        let protected = older_durable(&opened, slot, &record);
+        let protected = known_durable(&opened, slot, &record);
         editor.base = Some(Base { record, meta, slot, durable: false, protected });
         Ok(editor)
     }
@@ -146,6 +148,7 @@ impl<S: Storage> Editor<S> {
             writers: Vec::new(),
             log: Log::new(end),
             hole_budget: HOLE_HASH_BUDGET,
+            apart: false,
         }
     }
 
@@ -159,6 +162,11 @@ impl<S: Storage> Editor<S> {
         self.base.as_ref().map_or(0, |base| base.record.generation)
     }
 
+    /// When the last generation was committed, in nanoseconds since the epoch; 0 before the first.
+    pub fn at_ns(&self) -> i64 {
+        self.base.as_ref().map_or(0, |base| base.record.at_ns)
+    }
+
     /// The hash of the last committed content, where known.
     pub fn blake3(&self) -> Option<Hash> {
         self.base.as_ref().and_then(|base| base.record.blake3)
@@ -170,6 +178,24 @@ impl<S: Storage> Editor<S> {
         if let Some(base) = &mut self.base {
             base.durable = true;
         }
+    }
+
+    /// Syncs what was committed: the next commit may then take the place of an older slot.
+    ///
+    /// # Errors
+    /// As the storage fails.
+    pub fn settle(&mut self) -> Result<(), Error> {
+        if self.base.is_some() {
+            self.storage.sync()?;
+        }
+        self.assume_durable();
+        Ok(())
+    }
+
+    /// Tells that this new brick takes the place of one that is to survive until then: the first
+    /// commit syncs, and its generation is known to be durable from the moment it is in its place.
+    pub fn written_apart(&mut self) {
+        self.apart = true;
     }
 
     /// Sets how many zero bytes of holes the next commit hashes at most.
@@ -326,10 +352,15 @@ fn overview_len(size: u64, height: u32) -> usize {
     NODE_HEADER_LEN + geometry::node_children(size, height, 0) * ENTRY_LEN + 4 * (middle + high)
 }
 
-/// The other slot, if its generation is known to be durable.
-fn older_durable(opened: &Opened, newest: u8, record: &Record) -> Option<u8> {
-    let other = opened.slots[usize::from(1 - newest)].as_ref()?;
-    (other.end() <= record.durable_len).then_some(1 - newest)
+/// The slot of a generation that is known to be durable, as far as the file itself says: the older
+/// one where the newer stands on it, or the only one where its segment was synced. (A file that
+/// was written apart, or compacted, was synced as a whole before it came to its place.)
+fn known_durable(opened: &Opened, newest: u8, record: &Record) -> Option<u8> {
+    let durable = |r: &Record| r.record_offset <= record.durable_len;
+    match opened.slots[usize::from(1 - newest)].as_ref() {
+        Some(older) => durable(older).then_some(1 - newest),
+        None => durable(record).then_some(newest),
+    }
 }
 
 #[cfg(test)]

@@ -65,6 +65,24 @@ impl<S: Storage + ?Sized> Storage for &mut S {
     }
 }
 
+impl<S: Storage + ?Sized> Storage for Box<S> {
+    fn len(&self) -> Result<u64> {
+        (**self).len()
+    }
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        (**self).read_at(offset, buf)
+    }
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
+        (**self).write_at(offset, bytes)
+    }
+    fn set_len(&mut self, len: u64) -> Result<()> {
+        (**self).set_len(len)
+    }
+    fn sync(&mut self) -> Result<()> {
+        (**self).sync()
+    }
+}
+
 /// A storage in memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MemStorage(Vec<u8>);

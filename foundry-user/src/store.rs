@@ -1,7 +1,7 @@
 //! The store: one directory of bricks, one process that writes it.
 //!
-//! Reading order: `place` (where a brick lies), `file` (its bytes), `inventory` (what is there),
-//! `edits` (changing bricks), `directories` (those of directories).
+//! Reading order: `place` (where a brick lies), `file` (its bytes), `medium` (the file system below),
+//! `inventory` (what is there), `edits` (changing bricks), `directories` (those of directories).
 //!
 //! Knows: files and their places. Must never know: sources, sinks, what a brick is about.
 //! Keeps: what was acknowledged survives; what is shown is whole; after the first error of the
@@ -11,10 +11,12 @@ mod directories;
 pub mod edits;
 pub mod file;
 pub mod inventory;
+pub mod medium;
 pub mod place;
 
 pub use edits::Edits;
 pub use file::FileStorage;
+pub use medium::{Disk, Medium};
 pub use place::{brick_path, bricks};
 
 use crate::artifact::FileIdentity;
@@ -33,6 +35,7 @@ const LOCK: &str = "lock";
 pub struct Store {
     dir: PathBuf,
     handle: File,
+    medium: Box<dyn Medium>,
     payload: foundry_brick::Payload,
     /// errno of the first failure of the medium; 0 while there was none.
     failed: AtomicI32,
@@ -67,6 +70,18 @@ impl Store {
     /// # Errors
     /// Where another process writes it, or the directory cannot be made, locked or cleaned.
     pub fn open(dir: &Path, payload: foundry_brick::Payload) -> Result<Self, StoreError> {
+        Self::open_on(dir, payload, |dir| Ok(Box::new(Disk::new(dir)?)))
+    }
+
+    /// As [`Store::open`], with the bricks on any medium.
+    ///
+    /// # Errors
+    /// As [`Store::open`], and as `medium` fails.
+    pub fn open_on(
+        dir: &Path,
+        payload: foundry_brick::Payload,
+        medium: impl FnOnce(&Path) -> io::Result<Box<dyn Medium>>,
+    ) -> Result<Self, StoreError> {
         let io = |op, path: &Path, source| StoreError::Io { op, path: path.to_owned(), source };
         let make = |path: &Path| {
             let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
@@ -88,9 +103,10 @@ impl Store {
             }
             Err(e) => return Err(io("lock", &path, e.into())),
         }
-        place::remove_unfinished(dir).map_err(|e| io("clean", dir, e))?;
+        let medium = medium(dir).map_err(|e| io("open", dir, e))?;
+        remove_unfinished(&*medium).map_err(|e| io("clean", dir, e))?;
         let failed = AtomicI32::new(0);
-        Ok(Self { dir: dir.to_owned(), handle, payload, failed, _lock: lock })
+        Ok(Self { dir: dir.to_owned(), handle, medium, payload, failed, _lock: lock })
     }
 
     /// Where it lies.
@@ -122,10 +138,10 @@ impl Store {
         if self.failure().is_some() {
             return false;
         }
-        match rustix::fs::syncfs(&self.handle) {
+        match self.medium.sync() {
             Ok(()) => true,
             Err(e) => {
-                self.fail(e.raw_os_error());
+                self.fail(&e);
                 false
             }
         }
@@ -137,8 +153,12 @@ impl Store {
         Some(self.failed.load(Ordering::Acquire)).filter(|errno| *errno != 0)
     }
 
-    fn fail(&self, errno: i32) {
-        // The first failure is the one to report.
+    /// Stops the store. The first failure is the one to report.
+    pub(crate) fn fail(&self, error: &io::Error) {
+        self.stop(error.raw_os_error().unwrap_or(libc::EIO));
+    }
+
+    fn stop(&self, errno: i32) {
         let errno = if errno == 0 { libc::EIO } else { errno };
         let _first =
             self.failed.compare_exchange(0, errno, Ordering::AcqRel, Ordering::Acquire).is_ok();
@@ -166,3 +186,11 @@ pub fn remembered<T: serde::de::DeserializeOwned + Default>(file: &std::path::Pa
         T::default()
     })
 }
+
+/// Removes what an interrupted writer left half done.
+fn remove_unfinished(medium: &dyn Medium) -> io::Result<()> {
+    medium.files(place::UNFINISHED)?.iter().try_for_each(|file| medium.remove(file))
+}
+
+#[cfg(test)]
+mod tests;

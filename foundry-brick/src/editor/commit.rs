@@ -98,10 +98,25 @@ impl<S: Storage> Editor<S> {
     /// Where a tile of the content was never put, or the storage fails. After a failure of the
     /// storage the editor must be dropped; the brick is at its last generation.
     pub fn commit(&mut self, at_ns: i64) -> Result<Committed, Error> {
+        self.commit_if(at_ns, false)
+    }
+
+    /// As [`Editor::commit`], but makes a generation even where nothing differs: it says that all was
+    /// still so at `at_ns`.
+    ///
+    /// # Errors
+    /// As [`Editor::commit`].
+    pub fn commit_again(&mut self, at_ns: i64) -> Result<Committed, Error> {
+        let unchanged = self.is_unchanged();
+        let done = self.commit_if(at_ns, true)?;
+        Ok(Committed { changed: !unchanged, ..done })
+    }
+
+    fn commit_if(&mut self, at_ns: i64, always: bool) -> Result<Committed, Error> {
         if let Some(tile) = self.index.missing() {
             return Err(Error::MissingTile { tile });
         }
-        if self.is_unchanged() {
+        if !always && self.is_unchanged() {
             self.writers.clear();
             let size = self.meta.size;
             let (generation, changed_tiles) = (self.generation(), Some(Vec::new()));
@@ -120,7 +135,13 @@ impl<S: Storage> Editor<S> {
         self.write_writers()?;
         let record = self.record(at_ns, &superblock)?;
         let head = self.head(&record, &superblock)?;
-        self.write(record, &head, &superblock)
+        let apart = self.apart && self.base.is_none();
+        let done = self.write(record, &head, &superblock)?;
+        if apart {
+            self.storage.sync()?;
+            self.assume_durable();
+        }
+        Ok(done)
     }
 
     fn is_unchanged(&self) -> bool {
@@ -282,7 +303,9 @@ impl<S: Storage> Editor<S> {
         record.record_offset = record_offset;
         record.segment_checksum = segment_checksum;
         let mut synced = false;
-        if durable_len + UNSYNCED_LIMIT < record_offset {
+        if self.apart && self.base.is_none() {
+            record.durable_len = record_offset;
+        } else if durable_len + UNSYNCED_LIMIT < record_offset {
             if self.base.is_none() {
                 self.storage.write_at(0, &superblock.encode())?;
             }

@@ -7,7 +7,7 @@
 use crate::artifact::{ArtifactId, OsBytes};
 use crate::control::server::Call;
 use crate::event::UnixNs;
-use crate::pipeline::effect::{AnnotationOutcome, StoreJob, StoreOp};
+use crate::pipeline::effect::{AnnotationOutcome, Durable, StoreJob, StoreOp};
 use crate::pipeline::input::StoreFailure;
 use crate::store::{Edits, FileStorage, Store, brick_path};
 use foundry_brick::Brick;
@@ -51,7 +51,9 @@ impl Deliver {
                 let Some(at) = brick.map(|b| UnixNs(b.at_ns())) else {
                     return Some(AnnotationOutcome::Missing);
                 };
-                let op = StoreOp::Annotate { content, note, at };
+                // Nobody knows here what was flushed: the edit syncs the brick before it goes on.
+                let durable = Durable::Soon;
+                let op = StoreOp::Annotate { content, note, at, durable };
                 let job = StoreJob { artifact: ArtifactId(0), path, ticket: 1, op };
                 match edits.carry_out(job)?.outcome {
                     Ok(_) => Some(AnnotationOutcome::Stored),

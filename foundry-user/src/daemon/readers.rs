@@ -161,9 +161,13 @@ fn look(shared: &Shared, queue: &Mutex<mpsc::Receiver<Effect>>) {
     }
 }
 
-/// A store that cannot be listed has nothing to say: everything is folded.
+/// A store that cannot be read is stopped: whatever is asked of it next is answered with the error.
 fn recall(shared: &Shared, root: Vec<u8>) -> Input {
-    let heads = shared.store.inventory(&root).map(|i| i.heads).unwrap_or_default();
+    let found = shared.store.inventory(&root);
+    let heads = found.map(|i| i.heads).unwrap_or_else(|e| {
+        shared.store.fail(&e);
+        vec![]
+    });
     Input::Recalled { root, heads }
 }
 

@@ -5,6 +5,7 @@
 //! to change refuses it, and so does the store where the content's hash is another one.
 
 use super::Pipeline;
+use super::bricks::Known;
 use super::debts::Seq;
 use super::effect::{AnnotationOutcome, Effect, StoreOp, Update};
 use super::input::{Annotated, StoreAnswer, StoreFailure};
@@ -15,13 +16,14 @@ pub(super) struct Annotating {
     /// What the one who brought it calls it.
     ticket: u64,
     seq: Seq,
+    before: Known,
 }
 
 impl Pipeline {
     pub(super) fn on_annotated(&mut self, annotated: Annotated) {
         let Annotated { ticket, path, content, note } = annotated;
         let owned = self.bricks.get(&path).filter(|b| b.stored).and_then(|b| {
-            let at = b.state.map_or(self.wall, |s| s.at);
+            let at = b.date.unwrap_or(self.wall);
             b.owner.map(|owner| (owner, at))
         });
         let Some((id, at)) = owned.filter(|(id, _)| self.registry.file(*id).is_some()) else {
@@ -36,17 +38,25 @@ impl Pipeline {
         let seq = self.seq;
         self.debts.owe(seq);
         let job = self.next_ticket();
-        self.annotating.insert(job, Annotating { ticket, seq });
         // The generation keeps the moment its content was read at: whoever compares the brick with
         // the disk after a restart relies on it.
-        self.store(id, &path, job, StoreOp::Annotate { content, note, at });
+        let flushes = self.sync.flushes;
+        let known = self.bricks.get_mut(&path).map(|brick| brick.change(flushes, job));
+        let (durable, before) = known.unwrap_or_default();
+        self.annotating.insert(job, Annotating { ticket, seq, before });
+        self.store(id, &path, job, StoreOp::Annotate { content, note, at, durable });
     }
 
     /// The store's answer, where it is about an annotation; else it is given back.
     pub(super) fn on_annotation_stored(&mut self, answer: StoreAnswer) -> Option<StoreAnswer> {
-        let Some(Annotating { ticket, seq }) = self.annotating.remove(&answer.ticket) else {
+        let Some(annotating) = self.annotating.remove(&answer.ticket) else {
             return Some(answer);
         };
+        let Annotating { ticket, seq, before } = annotating;
+        let new = answer.outcome.as_ref().is_ok_and(|committed| committed.new);
+        if let Some(brick) = self.bricks.get_mut(&answer.path) {
+            brick.changed(answer.ticket, new, before);
+        }
         let outcome = match answer.outcome {
             Ok(committed) => {
                 if committed.new {

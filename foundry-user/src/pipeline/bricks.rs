@@ -8,16 +8,12 @@ use crate::artifact::{ArtifactId, OsBytes, Stat};
 use crate::directory::Face;
 use crate::event::{MonotonicNs, UnixNs};
 use crate::pipeline::debts::Seq;
-use crate::pipeline::input::{BrickHead, FoldedState};
+use crate::pipeline::effect::Durable;
+use crate::pipeline::input::{BrickHead, FoldedState, tells_changes};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Any change of content moves the change time, which nobody can set. But it may be as coarse as a
-/// scheduler tick (10 ms at most on Linux): a file changed again within that time after it was read
-/// may show the same one.
-const RACY_NS: i64 = 20_000_000;
-
 /// One brick in the store.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Brick {
     pub(super) owner: Option<ArtifactId>,
     /// Who had it last, while it has no owner.
@@ -26,6 +22,8 @@ pub(super) struct Brick {
     pub(super) state: Option<FoldedState>,
     /// Some tiles were folded since everything was: it shows its state only if no event was lost.
     pub(super) patched: bool,
+    /// The date of its newest generation; `None` where nothing is known of it.
+    pub(super) date: Option<UnixNs>,
     /// The store may have something at this path, whatever it shows.
     pub(super) stored: bool,
     /// Begin anew, whatever is there.
@@ -34,9 +32,84 @@ pub(super) struct Brick {
     pub(super) face: Option<Face>,
     /// It is a directory's.
     pub(super) directory: bool,
+    /// What of it is durable.
+    known: Known,
+    /// The ticket of the last change that was asked for; 0 where that has none.
+    asked: u64,
+}
+
+/// What is known of how much of a brick is durable.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Known {
+    /// How many flushes had been asked for when it was last changed; `None` where that was before
+    /// this run.
+    changed: Option<u64>,
+    /// Some generation of it, or of what it replaced, is durable.
+    promised: bool,
+    /// The last change may come to nothing: then what is durable is the last generation.
+    unsure: bool,
+}
+
+/// How many flushes of the store there were.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Flushes {
+    /// That were asked for.
+    pub(super) begun: u64,
+    /// The last one that is known to have been carried out, by number.
+    pub(super) done: u64,
 }
 
 impl Brick {
+    /// How much of what the store has at its path survives a power cut. The store carries out a
+    /// flush after everything that was asked of it before: so a later one makes a change durable.
+    pub(super) fn durable(&self, flushes: Flushes) -> Durable {
+        let Known { changed, promised, unsure } = self.known;
+        match changed {
+            _ if !self.stored => Durable::Nothing,
+            None => Durable::Newest,
+            Some(begun) if begun < flushes.done => Durable::Newest,
+            Some(begun) if begun < flushes.begun || (promised && unsure) => Durable::Soon,
+            Some(_) if promised => Durable::Older,
+            Some(_) => Durable::Nothing,
+        }
+    }
+
+    /// Whether it is from before this run, and as it was then.
+    pub(super) const fn is_recalled(&self) -> bool {
+        self.stored && self.known.changed.is_none()
+    }
+
+    /// Whether the store was never asked to change it.
+    pub(super) const fn is_untouched(&self) -> bool {
+        self.asked == 0
+    }
+
+    /// The store is asked to change it. Says how much was durable, and what was known.
+    pub(super) fn change(&mut self, flushes: Flushes, ticket: u64) -> (Durable, Known) {
+        let (durable, before) = (self.durable(flushes), self.known);
+        let promised = durable != Durable::Nothing;
+        self.known = Known { changed: Some(flushes.begun), promised, unsure: true };
+        self.asked = ticket;
+        self.stored = true;
+        (durable, before)
+    }
+
+    /// A change was carried out, or came to nothing: then what was known before it is still so.
+    /// Where another was asked for since, that one's answer counts.
+    pub(super) const fn changed(&mut self, ticket: u64, new: bool, before: Known) {
+        if self.asked == ticket {
+            self.known = if new { Known { unsure: false, ..self.known } } else { before };
+        }
+    }
+
+    /// The store is asked to take it to a path where so much was durable: the promise stays one.
+    /// That is a change in any case, and nobody answers.
+    pub(super) fn moved(&mut self, flushes: Flushes, over: Durable) {
+        self.change(flushes, 0);
+        self.known.promised |= over != Durable::Nothing;
+        self.known.unsure = false;
+    }
+
     /// Whether it is still true of a file whose `statx` says `stat`; where events may have been
     /// lost (`audit`), only if all of it was folded at once.
     pub(super) fn proves(&self, stat: &Stat, audit: bool) -> bool {
@@ -75,16 +148,8 @@ impl Bricks {
         let BrickHead { path, state, face, directory } = head;
         // What a recording does not hold cannot be built upon.
         let state = (!fresh && !directory).then_some(state);
-        let brick = Brick {
-            owner: None,
-            last: None,
-            state,
-            patched: false,
-            stored: true,
-            fresh: false,
-            face,
-            directory,
-        };
+        let date = state.map(|s| s.at);
+        let brick = Brick { state, date, stored: true, face, directory, ..Brick::default() };
         if self.at.insert(path.clone(), brick).is_none() {
             self.orphans.insert(path, orphan);
         }
@@ -93,16 +158,7 @@ impl Bricks {
     /// `owner` takes the brick at `path`, whosesoever it was, or will make one.
     pub(super) fn take(&mut self, path: &[u8], owner: ArtifactId) {
         self.unorphan(path);
-        let brick = self.at.entry(path.to_vec()).or_insert(Brick {
-            owner: None,
-            last: None,
-            state: None,
-            patched: false,
-            stored: false,
-            fresh: false,
-            face: None,
-            directory: false,
-        });
+        let brick = self.at.entry(path.to_vec()).or_default();
         brick.owner = Some(owner);
         brick.last = None;
         brick.directory = false;
@@ -112,8 +168,8 @@ impl Bricks {
     pub(super) fn take_directory(&mut self, path: &[u8], owner: ArtifactId) {
         self.take(path, owner);
         if let Some(brick) = self.at.get_mut(path) {
-            (brick.state, brick.face) = (None, None);
-            (brick.stored, brick.directory) = (true, true);
+            (brick.state, brick.date, brick.face) = (None, None, None);
+            brick.directory = true;
         }
     }
 
@@ -148,7 +204,9 @@ impl Bricks {
         self.unorphan(from);
         self.unorphan(to);
         if let Some(mut brick) = self.at.remove(from) {
-            brick.stored |= self.at.get(to).is_some_and(|b| b.stored);
+            if let Some(over) = self.at.get(to).filter(|over| !brick.stored && over.stored) {
+                (brick.stored, brick.known, brick.asked) = (true, over.known, over.asked);
+            }
             self.at.insert(to.to_vec(), brick);
         }
     }
@@ -191,7 +249,7 @@ impl Bricks {
 
 /// Whether a brick that shows `state` is still true of a file whose `statx` says `stat`.
 fn agrees(state: &FoldedState, stat: &Stat) -> bool {
-    same_state(state, stat) && stat.ctime_ns.saturating_add(RACY_NS) < state.at.0
+    same_state(state, stat) && tells_changes(stat.ctime_ns, state.at)
 }
 
 /// Whether `state` and `stat` say the same, be it by chance of coarse clocks.

@@ -5,7 +5,7 @@
 //! its read ended well; one read per file at a time.
 
 use super::Pipeline;
-use super::bricks::{folded, same_state};
+use super::bricks::{Known, folded, same_state};
 use super::debts::Seq;
 use super::dirty::{Dirty, Flight, Stands};
 use super::effect::{Effect, ReadRequest, StoreOp, Update};
@@ -40,6 +40,7 @@ pub(super) struct Storing {
     first: bool,
     /// Somebody said that it changed.
     live: bool,
+    before: Known,
 }
 
 impl Pipeline {
@@ -345,18 +346,21 @@ impl Pipeline {
         let writers = Dirty::attributions(work.actors);
         for path in paths {
             let ticket = self.next_ticket();
+            let (mut durable, mut before, mut recalled) = Default::default();
             if let Some(brick) = self.bricks.get_mut(&path) {
                 let touched = brick.state.is_none_or(|s| s.mtime_ns != start.mtime_ns);
                 let part = !work.ranges.is_empty() || touched;
                 brick.patched = !work.ranges.is_all() && (brick.patched || part);
                 brick.state = Some(folded(&start, at));
-                brick.stored = true;
+                recalled = brick.is_recalled();
+                (durable, before) = brick.change(self.sync.flushes, ticket);
             }
             self.debts.owe(seq);
-            let live = work.live;
-            let storing = Storing { artifact: id, seq, actor: actor.clone(), first, live };
+            let (actor, live) = (actor.clone(), work.live);
+            let storing = Storing { artifact: id, seq, actor, first, live, before };
             self.storing.insert(ticket, storing);
-            self.store(id, &path, ticket, StoreOp::Commit { writers: writers.clone(), at });
+            let op = StoreOp::Commit { writers: writers.clone(), at, durable, recalled };
+            self.store(id, &path, ticket, op);
         }
         let (low, high) = (start.size.min(after.size), start.size.max(after.size));
         // What changed during this read is later than whatever it was begun for: who waits for that
@@ -489,6 +493,9 @@ impl Pipeline {
     ) {
         let Committed { generation, size, changed_tiles, new, face } = committed;
         self.own_face(storing.artifact, ticket, face, storing.seq);
+        if let Some(brick) = self.bricks.get_mut(&path) {
+            brick.changed(ticket, new, storing.before);
+        }
         if !new {
             self.stats.unchanged += 1;
             self.stats.first_fold.files_unchanged += u64::from(storing.first);

@@ -9,9 +9,9 @@
 //! is stored; a sync folds only when nothing that it waits for can change an entry any more.
 
 use super::Pipeline;
-use super::bricks::Orphan;
+use super::bricks::{Brick, Known, Orphan};
 use super::debts::{Debts, Seq};
-use super::effect::StoreOp;
+use super::effect::{Durable, StoreOp};
 use super::input::{Committed, StoreAnswer, StoreFailure};
 use super::registry::{Body as NodeBody, Child, push_name};
 use crate::artifact::{ArtifactId, OsBytes, Stat};
@@ -58,9 +58,17 @@ pub(super) struct Directories {
     /// Their own times may have changed: looked at before whoever holds them is folded.
     aged: BTreeSet<ArtifactId>,
     pub(super) debts: Debts,
-    running: BTreeMap<u64, (Option<ArtifactId>, Seq)>,
+    running: BTreeMap<u64, Folding>,
     begun: u64,
     world: World,
+}
+
+/// A brick on its way into the store; the world's where there is no directory.
+#[derive(Debug)]
+struct Folding {
+    dir: Option<ArtifactId>,
+    seq: Seq,
+    before: Known,
 }
 
 /// The brick above all roots and processes.
@@ -70,6 +78,7 @@ struct World {
     running: bool,
     not_before: MonotonicNs,
     folded: bool,
+    brick: Brick,
     processes: BTreeMap<u32, Process>,
 }
 
@@ -249,6 +258,9 @@ impl Pipeline {
         self.evict(&path, id, seq);
         self.bricks.take_directory(&path, id);
         let ticket = self.next_ticket();
+        let flushes = self.sync.flushes;
+        let known = self.bricks.get_mut(&path).map(|brick| brick.change(flushes, ticket));
+        let (durable, before) = known.unwrap_or_default();
         let now = self.now.0;
         let Some(dir) = self.registry.dir_mut(id) else { return };
         let fold = &mut dir.fold;
@@ -258,9 +270,9 @@ impl Pipeline {
         fold.folded = true;
         let stat = fold.stat;
         self.directories.begun += 1;
-        self.directories.running.insert(ticket, (Some(id), seq));
+        self.directories.running.insert(ticket, Folding { dir: Some(id), seq, before });
         let at = self.wall;
-        self.store(id, &path, ticket, StoreOp::Directory { stat, fresh, entries, at });
+        self.store(id, &path, ticket, StoreOp::Directory { stat, fresh, entries, at, durable });
     }
 
     fn fold_world(&mut self) {
@@ -282,23 +294,37 @@ impl Pipeline {
         world.running = true;
         world.not_before = rest(self.now.0, entries.len());
         let ticket = self.next_ticket();
+        let (flushes, world) = (self.sync.flushes, &mut self.directories.world);
+        // Nobody recalls the world of an earlier run: it is synced when it is folded first.
+        let first = world.brick.is_untouched();
+        let (known, before) = world.brick.change(flushes, ticket);
+        let durable = if first { Durable::Soon } else { known };
         self.directories.begun += 1;
-        self.directories.running.insert(ticket, (None, seq));
-        let op = StoreOp::Directory { stat: None, fresh, entries, at: self.wall };
+        self.directories.running.insert(ticket, Folding { dir: None, seq, before });
+        let op = StoreOp::Directory { stat: None, fresh, entries, at: self.wall, durable };
         self.store(ArtifactId(0), WORLD, ticket, op);
     }
 
     /// The answer to a fold of a directory, if it is one.
     pub(super) fn on_folded(&mut self, answer: &StoreAnswer) -> bool {
-        let Some(&(id, seq)) = self.directories.running.get(&answer.ticket) else { return false };
+        if !self.directories.running.contains_key(&answer.ticket) {
+            return false;
+        }
         if let Err(StoreFailure::Io(_)) = answer.outcome {
             // The store has stopped, and the daemon will: the debt stays.
             return true;
         }
-        self.directories.running.remove(&answer.ticket);
+        let Some(folding) = self.directories.running.remove(&answer.ticket) else { return false };
+        let Folding { dir: id, seq, before } = folding;
         let corrupt = answer.outcome.is_err();
-        if let Ok(Committed { new: true, .. }) = answer.outcome {
-            self.stats.directory_commits += 1;
+        let new = matches!(answer.outcome, Ok(Committed { new: true, .. }));
+        self.stats.directory_commits += u64::from(new);
+        let brick = match id {
+            Some(_) => self.bricks.get_mut(&answer.path),
+            None => Some(&mut self.directories.world.brick),
+        };
+        if let Some(brick) = brick.filter(|_| !corrupt) {
+            brick.changed(answer.ticket, new, before);
         }
         match id {
             None => {

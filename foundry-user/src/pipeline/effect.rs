@@ -92,18 +92,34 @@ pub enum StoreOp {
     Describe(Box<crate::binary::Description>),
     /// Commit the edit as the next generation (none where nothing differs). Answers.
     /// Writers apply to the tiles among their ranges that changed, later ones over earlier ones.
-    Commit { writers: Vec<Attribution>, at: UnixNs },
+    /// Where the brick was `recalled` from before this run, and folded too soon after a change to tell
+    /// whether there was another, the commit dates it anew even if nothing differs.
+    Commit { writers: Vec<Attribution>, at: UnixNs, durable: Durable, recalled: bool },
     /// Put an annotation of this very content into the next generation. Answers.
-    Annotate { content: [u8; 32], note: Vec<u8>, at: UnixNs },
+    Annotate { content: [u8; 32], note: Vec<u8>, at: UnixNs, durable: Durable },
     /// Drop the edit: the last committed generation stays.
     Abandon,
     /// Make a directory's brick show exactly these entries, and commit it. Answers. What lies where is the
     /// brick's own affair, and stays as far as it can; `fresh` begins anew.
-    Directory { stat: Option<Stat>, fresh: bool, entries: Vec<Entry>, at: UnixNs },
-    /// The artifact moved: so does its brick, over any other.
-    Rename { to: OsBytes, at: UnixNs },
+    Directory { stat: Option<Stat>, fresh: bool, entries: Vec<Entry>, at: UnixNs, durable: Durable },
+    /// The artifact moved: so does its brick, over any other. `over` is how much of that is durable.
+    Rename { to: OsBytes, at: UnixNs, durable: Durable, over: Durable },
     /// The artifact is gone: remove its brick.
     Remove,
+}
+
+/// How much of what lies at a brick's path is known to survive a power cut.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durable {
+    /// Nothing is promised.
+    #[default]
+    Nothing,
+    /// A generation that is not the last one.
+    Older,
+    /// The last one, once a flush that is under way has ended, and perhaps an older one until then.
+    Soon,
+    /// The last one.
+    Newest,
 }
 
 /// Who changed which bytes; `None` where nobody knows.

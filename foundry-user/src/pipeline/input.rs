@@ -90,6 +90,18 @@ pub struct FoldedState {
     pub at: UnixNs,
 }
 
+/// Any change of content moves the change time, which nobody can set. But it may be as coarse as a
+/// scheduler tick (10 ms at most on Linux): a file changed again within that time after it was read
+/// may show the same one.
+const RACY_NS: i64 = 20_000_000;
+
+/// Whether a change time is old enough, at the moment when a reading begins, to tell any later change
+/// from those before.
+#[must_use]
+pub const fn tells_changes(ctime_ns: i64, at: UnixNs) -> bool {
+    ctime_ns.saturating_add(RACY_NS) < at.0
+}
+
 /// A directory's entries.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listing {

@@ -9,7 +9,7 @@ use super::Pipeline;
 use super::bricks::Orphan;
 use super::debts::Seq;
 use super::dirty::Stands;
-use super::effect::{Effect, StoreJob, StoreOp, Update};
+use super::effect::{Durable, Effect, StoreJob, StoreOp, Update};
 use super::registry::{Body, Child, Place, push_name};
 use crate::artifact::{ArtifactId, FileKind, OsBytes, Stat};
 use crate::event::Actor;
@@ -206,7 +206,8 @@ impl Pipeline {
         if from == to || (brick.owner != Some(id) && brick.last != Some(id)) {
             return;
         }
-        let stored = brick.stored;
+        let (stored, durable) = (brick.stored, brick.durable(self.sync.flushes));
+        let over = self.bricks.get(to).map_or(Durable::Nothing, |b| b.durable(self.sync.flushes));
         if self.registry.file(id).and_then(|f| f.flight.as_ref()).is_some_and(|f| f.has(from)) {
             self.cancel_flight(id, seq);
         }
@@ -222,7 +223,12 @@ impl Pipeline {
             file.stands = Stands::Stale;
         }
         if stored {
-            self.store(id, from, 0, StoreOp::Rename { to: to.to_vec(), at: self.wall });
+            let flushes = self.sync.flushes;
+            if let Some(brick) = self.bricks.get_mut(to) {
+                brick.moved(flushes, over);
+            }
+            let op = StoreOp::Rename { to: to.to_vec(), at: self.wall, durable, over };
+            self.store(id, from, 0, op);
             // Who shows trees moves a directory with what is in it.
             if self.registry.file(id).is_some() {
                 let (from, to) = (from.to_vec(), to.to_vec());

@@ -5,6 +5,7 @@
 //! that has been answered.
 
 use super::Pipeline;
+use super::bricks::Flushes;
 use super::debts::Seq;
 use super::effect::Effect;
 use crate::artifact::ArtifactId;
@@ -24,6 +25,9 @@ pub(super) struct Syncs {
     /// Nothing new is begun.
     pub(super) stopping: bool,
     last_flush: bool,
+    pub(super) flushes: Flushes,
+    /// Flushes without an answer yet: their numbers by their tickets.
+    flushing: BTreeMap<u64, u64>,
 }
 
 impl Syncs {
@@ -107,7 +111,7 @@ impl Pipeline {
             }
             if self.is_settled(seq) {
                 self.sync.open.insert(ticket, (seq, true));
-                self.out.push(Effect::Flush { ticket });
+                self.flush(ticket);
             }
         }
         let first = &mut self.stats.first_fold;
@@ -121,7 +125,7 @@ impl Pipeline {
         idle &= self.directories.is_idle();
         if self.sync.stopping && idle && !self.sync.last_flush {
             self.sync.last_flush = true;
-            self.out.push(Effect::Flush { ticket: LAST_FLUSH });
+            self.flush(LAST_FLUSH);
         }
     }
 
@@ -129,10 +133,19 @@ impl Pipeline {
         self.debts.settled(seq) && self.directories.debts.settled(seq)
     }
 
+    fn flush(&mut self, ticket: u64) {
+        self.sync.flushes.begun += 1;
+        self.sync.flushing.insert(ticket, self.sync.flushes.begun);
+        self.out.push(Effect::Flush { ticket });
+    }
+
     pub(super) fn on_flushed(&mut self, ticket: u64, ok: bool) {
+        let number = self.sync.flushing.remove(&ticket);
         if !ok {
             return;
         }
+        let done = &mut self.sync.flushes.done;
+        *done = number.map_or(*done, |number| number.max(*done));
         if ticket == LAST_FLUSH {
             if self.sync.last_flush {
                 self.out.push(Effect::Stopped);

@@ -4,43 +4,47 @@
 //! Keeps: an entry that is as it was keeps its place and is not folded again; the brick shows its last
 //! generation until the next one is whole.
 
-use super::edits::{Trouble, compact, make_parent, remove};
-use super::{FileStorage, brick_path, place};
+use super::edits::{Trouble, settle};
+use super::medium::Opened;
+use super::{Store, brick_path};
 use crate::artifact::Stat;
 use crate::directory::{self, Entry};
 use crate::event::UnixNs;
+use crate::pipeline::effect::Durable;
 use crate::pipeline::input::Committed;
 use foundry_brick::directory::Directory;
 use foundry_brick::{Brick, Editor, Kind, Meta};
 use std::io;
 use std::path::Path;
 
-/// Makes the brick of the directory `path` in `store` show `entries`.
-pub(super) fn fold(
-    store: &Path,
-    path: &[u8],
-    stat: Option<&Stat>,
-    fresh: bool,
-    entries: &[Entry],
-    at: UnixNs,
-) -> Result<Committed, Trouble> {
-    let place = brick_path(store, path);
-    let meta = directory::meta(path, stat);
-    let existing = if fresh { None } else { existing(&place, path)? };
+/// What a directory's brick is to show.
+pub(super) struct Show {
+    pub(super) stat: Option<Stat>,
+    pub(super) fresh: bool,
+    pub(super) entries: Vec<Entry>,
+    pub(super) at: UnixNs,
+    pub(super) durable: Durable,
+}
+
+/// Makes the brick of the directory `path` show what it is to show.
+pub(super) fn fold(store: &Store, path: &[u8], show: &Show) -> Result<Committed, Trouble> {
+    let place = brick_path(&store.dir, path);
+    let meta = directory::meta(path, show.stat.as_ref());
+    let existing = if show.fresh { None } else { existing(store, &place, path)? };
     let unfinished = existing.is_none();
     let (mut editor, mut shown) = match existing {
         Some(found) => found,
-        None => (begin(&place, meta.clone())?, Directory::default()),
+        None => (store.beside(&place, meta.clone())?, Directory::default()),
     };
-    directory::fold(&mut editor, &mut shown, entries)?;
+    if unfinished && show.durable != Durable::Nothing {
+        // What lies there now has been promised: it goes when its successor is on the medium.
+        editor.written_apart();
+    }
+    directory::fold(&mut editor, &mut shown, &show.entries)?;
     editor.set_meta(Meta { size: editor.meta().size, ..meta });
-    let done = editor.commit(at.0)?;
-    if unfinished {
-        std::fs::rename(place::unfinished(&place), &place)?;
-    }
-    if editor.needs_compaction() {
-        compact(&editor, &place)?;
-    }
+    settle(&mut editor, show.durable)?;
+    let done = editor.commit(show.at.0)?;
+    store.finish(&editor, &place, unfinished)?;
     Ok(Committed {
         generation: done.generation,
         new: done.changed,
@@ -52,10 +56,11 @@ pub(super) fn fold(
 
 /// The valid brick of this very directory, if there is one.
 fn existing(
+    store: &Store,
     place: &Path,
     path: &[u8],
-) -> Result<Option<(Editor<FileStorage>, Directory)>, Trouble> {
-    let storage = match FileStorage::open(place) {
+) -> Result<Option<(Editor<Opened>, Directory)>, Trouble> {
+    let storage = match store.medium.open(place) {
         Ok(storage) => storage,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(e.into()),
@@ -71,17 +76,4 @@ fn existing(
         Err(Trouble::Brick) => Ok(None),
         other => other,
     }
-}
-
-fn begin(place: &Path, meta: Meta) -> Result<Editor<FileStorage>, Trouble> {
-    let beside = place::unfinished(place);
-    remove(&beside)?;
-    let storage = match FileStorage::create(&beside) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            make_parent(place)?;
-            FileStorage::create(&beside)?
-        }
-        other => other?,
-    };
-    Ok(Editor::create(storage, meta)?)
 }

@@ -4,14 +4,15 @@
 //! Keeps: a brick shows its last committed generation until the next one is; a new one is not there
 //! before its first is; what the medium fails at stops the store, what a brick fails at is reported.
 
-use super::{FileStorage, Store, brick_path, directories, place};
+use super::directories::{self, Show};
+use super::medium::Opened;
+use super::{Store, brick_path, place};
 use crate::artifact::{OsBytes, Stat};
 use crate::binary::Description;
-use crate::directory::{Entry, Face};
+use crate::directory::Face;
 use crate::event::UnixNs;
-use crate::pipeline::effect::{Attribution, StoreJob, StoreOp};
-use crate::pipeline::input::{Committed, StoreAnswer, StoreFailure};
-use foundry_brick::storage::Storage;
+use crate::pipeline::effect::{Attribution, Durable, StoreJob, StoreOp};
+use crate::pipeline::input::{Committed, StoreAnswer, StoreFailure, tells_changes};
 use foundry_brick::{Brick, Editor, Error, Kind, Meta, Writer};
 use std::collections::BTreeMap;
 use std::io;
@@ -35,7 +36,7 @@ enum Edit {
 
 #[derive(Debug)]
 struct Good {
-    editor: Editor<FileStorage>,
+    editor: Editor<Opened>,
     /// Where the brick belongs.
     place: PathBuf,
     /// It is written beside its place until it is whole.
@@ -83,7 +84,10 @@ impl Edits {
         let StoreJob { artifact, path, ticket, op } = job;
         let answer = |path, outcome| Some(StoreAnswer { artifact, path, ticket, outcome });
         if let Some(errno) = self.store.failure() {
-            let commits = matches!(op, StoreOp::Commit { .. });
+            let commits = matches!(
+                op,
+                StoreOp::Commit { .. } | StoreOp::Annotate { .. } | StoreOp::Directory { .. }
+            );
             return commits.then(|| answer(path, Err(StoreFailure::Io(errno)))).flatten();
         }
         let (at_path, done) = match op {
@@ -100,28 +104,29 @@ impl Edits {
                 return self.change(&path, |e| e.put_hole(offset, len));
             }
             StoreOp::Describe(description) => return self.describe(&path, *description),
-            StoreOp::Commit { writers, at } => {
-                let done = self.commit(&path, writers, at);
+            StoreOp::Commit { writers, at, durable, recalled } => {
+                let done = self.commit(&path, writers, at, (durable, recalled));
                 (path, done.map(Some))
             }
-            StoreOp::Annotate { content, note, at } => {
-                let done = self.annotate(&path, &content, note, at);
+            StoreOp::Annotate { content, note, at, durable } => {
+                let done = self.annotate(&path, &content, note, at, durable);
                 (path, done.map(Some))
             }
-            StoreOp::Directory { stat, fresh, entries, at } => {
-                let done = self.directory(&path, stat.as_ref(), fresh, &entries, at);
+            StoreOp::Directory { stat, fresh, entries, at, durable } => {
+                let show = Show { stat, fresh, entries, at, durable };
+                let done = directories::fold(&self.store, &path, &show);
                 (path, done.map(Some))
             }
             StoreOp::Abandon => {
                 let done = self.abandon(&path);
                 (path, done.map(|()| None))
             }
-            StoreOp::Rename { to, at } => {
-                let done = self.rename(&path, &to, at);
+            StoreOp::Rename { to, at, durable, over } => {
+                let done = self.rename(&path, &to, at, durable, over);
                 (to, done.map(|()| None))
             }
             StoreOp::Remove => {
-                let done = remove(&brick_path(&self.store.dir, &path));
+                let done = self.remove(&brick_path(&self.store.dir, &path));
                 (path, done.map(|()| None))
             }
         };
@@ -130,7 +135,7 @@ impl Edits {
             Err(Trouble::Brick) => answer(at_path, Err(StoreFailure::Corrupt)),
             Err(Trouble::Stale) => answer(at_path, Err(StoreFailure::Stale)),
             Err(Trouble::Medium(errno)) => {
-                self.store.fail(errno);
+                self.store.stop(errno);
                 answer(at_path, Err(StoreFailure::Io(errno)))
             }
         }
@@ -146,7 +151,7 @@ impl Edits {
             Ok(Some(good)) => Edit::Good(Box::new(good)),
             Ok(None) | Err(Trouble::Brick | Trouble::Stale) => Edit::Bad,
             Err(Trouble::Medium(errno)) => {
-                self.store.fail(errno);
+                self.store.stop(errno);
                 Edit::Bad
             }
         }
@@ -167,22 +172,13 @@ impl Edits {
         if !whole {
             return Err(Trouble::Brick);
         }
-        let beside = place::unfinished(&place);
-        remove(&beside)?;
-        let storage = match FileStorage::create(&beside) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                make_parent(&place)?;
-                FileStorage::create(&beside)?
-            }
-            other => other?,
-        };
-        let editor = Editor::create(storage, meta)?;
+        let editor = self.store.beside(&place, meta)?;
         Ok(Good { editor, place, unfinished: true })
     }
 
     /// The valid brick of this very path, if there is one.
-    fn existing(&self, place: &Path, path: &[u8]) -> Result<Option<Editor<FileStorage>>, Trouble> {
-        let storage = match FileStorage::open(place) {
+    fn existing(&self, place: &Path, path: &[u8]) -> Result<Option<Editor<Opened>>, Trouble> {
+        let storage = match self.store.medium.open(place) {
             Ok(storage) => storage,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(e.into()),
@@ -192,17 +188,6 @@ impl Edits {
             Err(Trouble::Brick) => Ok(None),
             Err(other) => Err(other),
         }
-    }
-
-    fn directory(
-        &self,
-        path: &[u8],
-        stat: Option<&Stat>,
-        fresh: bool,
-        entries: &[Entry],
-        at: UnixNs,
-    ) -> Result<Committed, Trouble> {
-        directories::fold(&self.store.dir, path, stat, fresh, entries, at)
     }
 
     fn describe(&mut self, path: &[u8], description: Description) -> Option<StoreAnswer> {
@@ -218,18 +203,18 @@ impl Edits {
     fn change(
         &mut self,
         path: &[u8],
-        step: impl FnOnce(&mut Editor<FileStorage>) -> Result<(), Error>,
+        step: impl FnOnce(&mut Editor<Opened>) -> Result<(), Error>,
     ) -> Option<StoreAnswer> {
         let Some(Edit::Good(good)) = self.open.get_mut(path) else { return None };
         if let Err(e) = step(&mut good.editor) {
             let unfinished = good.unfinished.then(|| place::unfinished(&good.place));
             if let Trouble::Medium(errno) = Trouble::from(e) {
-                self.store.fail(errno);
+                self.store.stop(errno);
             }
             self.open.insert(path.to_vec(), Edit::Bad);
             if let Some(beside) = unfinished {
                 // It is in nobody's way; the next start clears it away, too.
-                drop(remove(&beside));
+                drop(self.remove(&beside));
             }
         }
         None
@@ -240,6 +225,7 @@ impl Edits {
         path: &[u8],
         writers: Vec<Attribution>,
         at: UnixNs,
+        (durable, recalled): (Durable, bool),
     ) -> Result<Committed, Trouble> {
         if let Some(errno) = self.failed() {
             return Err(Trouble::Medium(errno));
@@ -259,13 +245,20 @@ impl Edits {
                 editor.set_writer(start..end, writer.clone());
             }
         }
-        let done = editor.commit(at.0)?;
-        if unfinished {
-            std::fs::rename(place::unfinished(&place), &place)?;
+        if unfinished && durable != Durable::Nothing {
+            // What lies there now has been promised: it goes when its successor is on the medium.
+            editor.written_apart();
         }
-        if editor.needs_compaction() {
-            compact(&editor, &place)?;
+        settle(&mut editor, durable)?;
+        // Without another date, every start would read the artifact again.
+        let told = |at| tells_changes(editor.meta().ctime_ns, at);
+        let dated = recalled && !told(UnixNs(editor.at_ns())) && told(at);
+        let done = if dated { editor.commit_again(at.0)? } else { editor.commit(at.0)? };
+        if dated && !done.changed {
+            // What is known of the brick stays so: its last generation is durable.
+            editor.settle()?;
         }
+        self.store.finish(&editor, &place, unfinished)?;
         let face = Face::of_brick(&Brick::open(editor.into_storage())?)?;
         Ok(Committed {
             generation: done.generation,
@@ -283,6 +276,7 @@ impl Edits {
         content: &[u8; 32],
         note: Vec<u8>,
         at: UnixNs,
+        durable: Durable,
     ) -> Result<Committed, Trouble> {
         if self.open.contains_key(path) {
             return Err(Trouble::Stale);
@@ -293,10 +287,9 @@ impl Edits {
             return Err(Trouble::Stale);
         }
         editor.set_annotation(Some(note));
+        settle(&mut editor, durable)?;
         let done = editor.commit(at.0)?;
-        if editor.needs_compaction() {
-            compact(&editor, &place)?;
-        }
+        self.store.finish(&editor, &place, false)?;
         Ok(Committed {
             generation: done.generation,
             new: done.changed,
@@ -310,61 +303,95 @@ impl Edits {
         if let Some(Edit::Good(good)) = self.open.remove(path)
             && good.unfinished
         {
-            remove(&place::unfinished(&good.place))?;
+            self.remove(&place::unfinished(&good.place))?;
         }
         Ok(())
     }
 
     /// The brick says the new path, then it goes there. A crash in between leaves one that says
-    /// another path than where it lies: the next start removes it, and it is folded again.
-    fn rename(&self, from: &[u8], to: &[u8], at: UnixNs) -> Result<(), Trouble> {
+    /// another path than where it lies: the next start takes it there.
+    fn rename(
+        &self,
+        from: &[u8],
+        to: &[u8],
+        at: UnixNs,
+        durable: Durable,
+        over: Durable,
+    ) -> Result<(), Trouble> {
         let (old, new) = (brick_path(&self.store.dir, from), brick_path(&self.store.dir, to));
         let renamed = self.existing(&old, from).and_then(|editor| {
             let mut editor = editor.ok_or(Trouble::Brick)?;
+            settle(&mut editor, durable)?;
             let meta = Meta { path: to.to_vec(), ..editor.meta().clone() };
             editor.set_meta(meta);
             editor.commit(at.0)?;
-            Ok(())
+            Ok(editor)
         });
         if let Err(Trouble::Brick) = renamed {
-            remove(&old)?;
-            remove(&new)?;
+            self.remove(&old)?;
+            self.remove(&new)?;
         }
-        renamed?;
-        match std::fs::rename(&old, &new) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                make_parent(&new)?;
-                std::fs::rename(&old, &new)?;
-            }
-            other => other?,
+        let editor = renamed?;
+        if durable == Durable::Nothing && over != Durable::Nothing {
+            // What lies there now has been promised; of what comes, nothing is on the medium yet.
+            self.store.compact(&editor, &new)?;
+            return self.remove(&old);
         }
+        match self.store.medium.rename(&old, &new) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Err(Trouble::Brick),
+            done => Ok(done?),
+        }
+    }
+
+    fn remove(&self, path: &Path) -> Result<(), Trouble> {
+        Ok(self.store.medium.remove(path)?)
+    }
+}
+
+impl Store {
+    /// Begins a brick beside the place where it will be.
+    pub(super) fn beside(&self, place: &Path, meta: Meta) -> Result<Editor<Opened>, Trouble> {
+        let beside = place::unfinished(place);
+        self.medium.remove(&beside)?;
+        Ok(Editor::create(self.medium.create(&beside)?, meta)?)
+    }
+
+    /// After a commit: takes a brick that was written beside its place there, and out what nobody needs.
+    pub(super) fn finish(
+        &self,
+        editor: &Editor<Opened>,
+        place: &Path,
+        unfinished: bool,
+    ) -> Result<(), Trouble> {
+        if unfinished {
+            self.medium.rename(&place::unfinished(place), place)?;
+        }
+        if editor.needs_compaction() {
+            self.compact(editor, place)?;
+        }
+        Ok(())
+    }
+
+    /// Writes what the last generation needs beside the brick, makes it durable, and puts it in its
+    /// place.
+    fn compact(&self, editor: &Editor<Opened>, place: &Path) -> Result<(), Trouble> {
+        let beside = place::unfinished(place);
+        self.medium.remove(&beside)?;
+        let mut to = self.medium.create(&beside)?;
+        editor.compact_into(&mut to)?;
+        Brick::open(&mut to)?;
+        self.medium.rename(&beside, place)?;
         Ok(())
     }
 }
 
-/// Writes what the last generation needs beside the brick, makes it durable, and puts it in its place.
-pub(super) fn compact(editor: &Editor<FileStorage>, place: &Path) -> Result<(), Trouble> {
-    let beside = place::unfinished(place);
-    remove(&beside)?;
-    let mut to = FileStorage::create(&beside)?;
-    editor.compact_into(&mut to)?;
-    to.sync()?;
-    Brick::open(&mut to)?;
-    std::fs::rename(&beside, place)?;
-    Ok(())
-}
-
-pub(super) fn remove(path: &Path) -> Result<(), Trouble> {
-    match std::fs::remove_file(path) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e.into()),
-        _ => Ok(()),
-    }
-}
-
-pub(super) fn make_parent(path: &Path) -> Result<(), Trouble> {
-    use std::os::unix::fs::DirBuilderExt;
-    if let Some(parent) = path.parent() {
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
+/// Tells the editor which slot it must leave alone. While a flush is under way that may make the newest
+/// generation durable, the one before must stay as well, and there are two slots: so it is synced here.
+pub(super) fn settle(editor: &mut Editor<Opened>, durable: Durable) -> Result<(), Trouble> {
+    match durable {
+        Durable::Nothing | Durable::Older => {}
+        Durable::Soon => editor.settle()?,
+        Durable::Newest => editor.assume_durable(),
     }
     Ok(())
 }

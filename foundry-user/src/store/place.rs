@@ -9,6 +9,12 @@ use std::path::{Path, PathBuf};
 /// Directory of the bricks inside a store.
 pub(super) const BRICKS: &str = "bricks";
 
+/// What the name of a brick's file ends with.
+pub(super) const BRICK: &str = "brick";
+
+/// What the name of a file ends with that is a brick only when it is whole.
+pub(super) const UNFINISHED: &str = "tmp";
+
 /// Hexadecimal digits of the name's hash that make the file name.
 const DIGITS: usize = 20;
 
@@ -25,6 +31,11 @@ pub fn brick_path(store: &Path, name: &[u8]) -> PathBuf {
 /// # Errors
 /// Where a directory cannot be listed.
 pub fn bricks(store: &Path) -> io::Result<Vec<PathBuf>> {
+    files(store, BRICK)
+}
+
+/// Every file among the bricks of `store` whose name ends with `extension`, in one order.
+pub(super) fn files(store: &Path, extension: &str) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let top = match std::fs::read_dir(store.join(BRICKS)) {
         Ok(top) => top,
@@ -38,7 +49,7 @@ pub fn bricks(store: &Path) -> io::Result<Vec<PathBuf>> {
         }
         for entry in std::fs::read_dir(directory.path())? {
             let path = entry?.path();
-            if path.extension().is_some_and(|e| e == "brick") {
+            if path.extension().is_some_and(|e| e == extension) {
                 found.push(path);
             }
         }
@@ -50,24 +61,7 @@ pub fn bricks(store: &Path) -> io::Result<Vec<PathBuf>> {
 /// Where the brick that will be at `place` is written before it is whole.
 #[must_use]
 pub(super) fn unfinished(place: &Path) -> PathBuf {
-    place.with_extension("tmp")
-}
-
-/// Removes what an interrupted writer left half done.
-pub(super) fn remove_unfinished(store: &Path) -> io::Result<()> {
-    for directory in std::fs::read_dir(store.join(BRICKS))? {
-        let directory = directory?;
-        if !directory.file_type()?.is_dir() {
-            continue;
-        }
-        for entry in std::fs::read_dir(directory.path())? {
-            let path = entry?.path();
-            if path.extension().is_some_and(|e| e == "tmp") {
-                std::fs::remove_file(path)?;
-            }
-        }
-    }
-    Ok(())
+    place.with_extension(UNFINISHED)
 }
 
 #[cfg(test)]

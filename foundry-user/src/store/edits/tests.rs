@@ -4,7 +4,7 @@ use super::*;
 use crate::artifact::{ArtifactId, FileIdentity, FileKind};
 use crate::event::Actor;
 use crate::pipeline::input::Bytes;
-use crate::store::StoreError;
+use crate::store::{FileStorage, StoreError};
 use foundry_brick::Payload;
 
 const PATH: &[u8] = b"/x/y";
@@ -38,6 +38,11 @@ fn stat(size: u64) -> Stat {
     }
 }
 
+fn rename(to: &[u8], at: i64) -> StoreOp {
+    let (durable, over) = (Durable::Nothing, Durable::Nothing);
+    StoreOp::Rename { to: to.to_vec(), at: UnixNs(at), durable, over }
+}
+
 impl Stage {
     fn job(&mut self, path: &[u8], op: StoreOp) -> Option<Result<Committed, StoreFailure>> {
         let job = StoreJob { artifact: ArtifactId(1), path: path.to_vec(), ticket: 1, op };
@@ -56,7 +61,11 @@ impl Stage {
     fn commit(&mut self, at: i64) -> Result<Committed, StoreFailure> {
         let actor = Actor { pid: 7, comm: b"dd".to_vec(), ..Actor::default() };
         let writers = vec![Attribution { ranges: vec![(0, u64::MAX)], actor: Some(actor) }];
-        self.job(PATH, StoreOp::Commit { writers, at: UnixNs(at) }).unwrap()
+        self.job(
+            PATH,
+            StoreOp::Commit { writers, at: UnixNs(at), durable: Durable::Nothing, recalled: false },
+        )
+        .unwrap()
     }
 
     fn brick(&self, path: &[u8]) -> Brick<FileStorage> {
@@ -116,7 +125,7 @@ fn a_brick_moves_with_its_history_and_says_so() {
     s.put(0, b"abc");
     s.commit(1).unwrap();
     let to = b"/x/z".to_vec();
-    assert_eq!(s.job(PATH, StoreOp::Rename { to: to.clone(), at: UnixNs(2) }), None);
+    assert_eq!(s.job(PATH, rename(&to, 2)), None);
     let brick = s.brick(&to);
     assert_eq!(brick.meta().path, to);
     assert_eq!(brick.generations().len(), 2);
@@ -124,7 +133,7 @@ fn a_brick_moves_with_its_history_and_says_so() {
     assert!(heads.len() == 1 && heads[0].path == to);
     assert_eq!(s.store.inventory(b"/other").unwrap().heads, []);
     // There is nothing to move any more: the pipeline learns that the new place is empty.
-    let again = s.job(PATH, StoreOp::Rename { to: to.clone(), at: UnixNs(3) });
+    let again = s.job(PATH, rename(&to, 3));
     assert_eq!(again, Some(Err(StoreFailure::Corrupt)));
     assert_eq!(s.files(), Vec::<PathBuf>::new());
     assert_eq!(s.job(&to, StoreOp::Remove), None);
@@ -166,7 +175,7 @@ fn after_an_error_of_the_medium_nothing_is_written() {
     let mut s = stage();
     s.begin(3, true);
     s.put(0, b"abc");
-    s.store.fail(libc::ENOSPC);
+    s.store.fail(&io::Error::from_raw_os_error(libc::ENOSPC));
     assert_eq!(s.commit(1), Err(StoreFailure::Io(libc::ENOSPC)));
     assert!(!s.store.flush());
     assert!(!brick_path(s.store.dir(), PATH).exists());
@@ -208,7 +217,10 @@ fn an_annotation_joins_the_content_it_was_written_of_and_no_other() {
     s.put(0, b"hello");
     s.commit(10).unwrap();
     let content = *blake3::hash(b"hello").as_bytes();
-    let note = |content| StoreOp::Annotate { content, note: b"{}".to_vec(), at: UnixNs(10) };
+    let note = |content| {
+        let (note, at, durable) = (b"{}".to_vec(), UnixNs(10), Durable::Nothing);
+        StoreOp::Annotate { content, note, at, durable }
+    };
     let other = *blake3::hash(b"other").as_bytes();
     assert_eq!(s.job(PATH, note(other)), Some(Err(StoreFailure::Stale)));
     let done = s.job(PATH, note(content)).unwrap().unwrap();
