@@ -13,7 +13,7 @@ mod settle;
 
 pub use open::{anywhere, stat_fd};
 
-use crate::artifact::{FileIdentity, OsBytes, Stat};
+use crate::artifact::{FileIdentity, FileKind, OsBytes, Stat};
 use crate::diagnostics::{Throttle, shown};
 use crate::facts::host::Host;
 use crate::pipeline::input::{Input, ReadFailure};
@@ -37,10 +37,76 @@ pub struct Reader {
     refusals: Throttle,
 }
 
-/// A watched root, held open: it stays what it was even if its path leads elsewhere one day.
+/// A watched root, held open: it stays what it was, even if its path leads elsewhere, until it is
+/// looked at again.
 struct Root {
     path: PathBuf,
-    fd: OwnedFd,
+    /// `None` while its path leads nowhere.
+    held: RwLock<Option<Held>>,
+}
+
+#[derive(Clone)]
+struct Held {
+    fd: Arc<OwnedFd>,
+    identity: FileIdentity,
+}
+
+/// What has become of a watched root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RootNews {
+    /// It is what it was.
+    Same,
+    /// Its path leads to this directory now.
+    Replaced(Stat),
+    /// Its path leads nowhere any more.
+    Gone,
+}
+
+impl Root {
+    fn open(path: &Path) -> Result<Self, Errno> {
+        let (held, _) = Self::hold(path)?;
+        Ok(Self { path: path.to_owned(), held: RwLock::new(Some(held)) })
+    }
+
+    fn hold(path: &Path) -> Result<(Held, Stat), Errno> {
+        let fd = Arc::new(open::root(path)?);
+        let stat = open::stat_fd(&fd)?;
+        Ok((Held { fd, identity: stat.identity }, stat))
+    }
+
+    fn held(&self) -> Option<Held> {
+        self.held.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn replace(&self, held: Option<Held>) {
+        *self.held.write().unwrap_or_else(PoisonError::into_inner) = held;
+    }
+
+    /// Holds what its path leads to now, where that is something else than before.
+    fn look(&self) -> RootNews {
+        let before = self.held();
+        let gone = match open::stat_path(&self.path) {
+            Ok(stat) if stat.kind == FileKind::Directory => {
+                if before.as_ref().is_some_and(|held| held.identity == stat.identity) {
+                    return RootNews::Same;
+                }
+                match Self::hold(&self.path) {
+                    Ok((held, stat)) => {
+                        self.replace(Some(held));
+                        return RootNews::Replaced(stat);
+                    }
+                    Err(errno) => failure(errno) == ReadFailure::Gone,
+                }
+            }
+            Ok(_) => true,
+            Err(errno) => failure(errno) == ReadFailure::Gone,
+        };
+        if gone && before.is_some() {
+            self.replace(None);
+            return RootNews::Gone;
+        }
+        RootNews::Same
+    }
 }
 
 impl Reader {
@@ -53,8 +119,8 @@ impl Reader {
         hidden: Vec<FileIdentity>,
         tracker: Arc<dyn Tracker>,
     ) -> Result<Self, (PathBuf, std::io::Error)> {
-        let open = |path: &PathBuf| match open::root(path) {
-            Ok(fd) => Ok(Arc::new(Root { path: path.clone(), fd })),
+        let open = |path: &PathBuf| match Root::open(path) {
+            Ok(root) => Ok(Arc::new(root)),
             Err(e) => Err((path.clone(), e.into())),
         };
         let roots = roots.iter().map(open).collect::<Result<_, _>>()?;
@@ -72,7 +138,7 @@ impl Reader {
     /// # Errors
     /// As `open(2)`.
     pub fn add_root(&self, path: &Path) -> std::io::Result<()> {
-        let root = Root { path: path.to_owned(), fd: open::root(path)? };
+        let root = Root::open(path)?;
         let mut roots = self.roots.write().unwrap_or_else(PoisonError::into_inner);
         roots.push(Arc::new(root));
         Ok(())
@@ -88,11 +154,20 @@ impl Reader {
     ///
     /// # Errors
     /// As `statx(2)`, and where the path is no root.
-    pub fn root_stat(&self, path: &Path) -> std::io::Result<crate::artifact::Stat> {
-        let (root, rest) = self.split(path.as_os_str().as_bytes()).unzip();
-        let root = root.filter(|_| rest.is_some_and(|rest| rest.as_os_str().is_empty()));
-        let root = root.ok_or_else(|| std::io::Error::from(std::io::ErrorKind::NotFound))?;
-        Ok(open::stat_fd(&root.fd)?)
+    pub fn root_stat(&self, path: &Path) -> std::io::Result<Stat> {
+        let held = self.root(path).and_then(|root| root.held());
+        let held = held.ok_or_else(|| std::io::Error::from(std::io::ErrorKind::NotFound))?;
+        Ok(open::stat_fd(&held.fd)?)
+    }
+
+    /// What has become of a root since it was opened or looked at. From now on it is that.
+    pub fn look_at_root(&self, path: &Path) -> RootNews {
+        self.root(path).map_or(RootNews::Same, |root| root.look())
+    }
+
+    fn root(&self, path: &Path) -> Option<Arc<Root>> {
+        let roots = self.roots.read().unwrap_or_else(PoisonError::into_inner);
+        roots.iter().find(|root| root.path == path).cloned()
     }
 
     /// Whether the source took it; why not is said, since only comparing tells of changes then.
@@ -112,10 +187,11 @@ impl Reader {
     }
 
     /// The root above `path`, and the way from there.
-    fn split<'p>(&self, path: &'p [u8]) -> Option<(Arc<Root>, &'p Path)> {
+    fn split<'p>(&self, path: &'p [u8]) -> Option<(Arc<OwnedFd>, &'p Path)> {
         let path = Path::new(OsStr::from_bytes(path));
+        let beneath = |r: &Arc<Root>| path.strip_prefix(&r.path).ok().zip(r.held());
         let roots = self.roots.read().unwrap_or_else(PoisonError::into_inner);
-        roots.iter().find_map(|r| path.strip_prefix(&r.path).ok().map(|rest| (Arc::clone(r), rest)))
+        roots.iter().find_map(beneath).map(|(rest, held)| (held.fd, rest))
     }
 }
 

@@ -20,12 +20,13 @@ use crate::event::{Event, MonotonicNs, UnixNs};
 use crate::pipeline::effect::{AnnotationOutcome, Effect, Update};
 use crate::pipeline::input::{Annotated, Input, ReadPart, StoreFailure};
 use crate::pipeline::{Pipeline, Settings};
-use crate::reader::Reader;
+use crate::reader::{Reader, RootNews};
 use crate::schedule::{Kept, Schedules};
 use crate::sources::Source;
 use crate::stats::{COMPARED, Report, loss_name};
 use crate::store::Store;
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
@@ -276,11 +277,39 @@ impl Loop {
             }
         }
         self.events = events;
+        self.look_at_roots().await?;
         if swept && !self.stopping && self.sweeping.is_none() {
             // What a sync promises is what a sweep is for: after it, everything was compared.
             self.last_sync += 1;
             self.sweeping = Some((self.last_sync, clock::wall()));
             self.feed(Input::Sync { ticket: self.last_sync }).await?;
+        }
+        Ok(())
+    }
+
+    /// A watched root may have been removed, made again, or moved: nothing above it says so.
+    async fn look_at_roots(&mut self) -> Result<(), FatalError> {
+        let look = |root: &PathBuf| match self.parts.reader.look_at_root(root) {
+            RootNews::Same => None,
+            news => Some((root.as_os_str().as_bytes().to_vec(), news)),
+        };
+        let news: Vec<_> = self.parts.roots.iter().filter_map(look).collect();
+        for (root, news) in news {
+            match news {
+                RootNews::Same => {}
+                RootNews::Replaced(stat) => {
+                    // The sandbox lets a directory that it was not made for be found, but not read.
+                    if let Err(error) = std::fs::read_dir(OsStr::from_bytes(&root)) {
+                        let root = shown(&root);
+                        tracing::warn!(?root, %error, "it was made again: restart to watch it");
+                    }
+                    self.feed(Input::Watch { root, stat }).await?;
+                }
+                RootNews::Gone => {
+                    let at = clock::monotonic();
+                    self.feed(Input::Event(Event::Sweep { at })).await?;
+                }
+            }
         }
         Ok(())
     }

@@ -27,18 +27,26 @@ impl Pipeline {
         if stat.kind != FileKind::Directory {
             return;
         }
-        let id = match self.registry.find(&stat.identity) {
-            Some(id) => id,
-            None => self.registry.add(stat),
+        let known = self.registry.find(&stat.identity).filter(|id| self.registry.is(*id, stat));
+        let id = known.unwrap_or_else(|| self.registry.add(stat));
+        let is_this = |r: &ArtifactId| {
+            self.registry.dir(*r).is_some_and(|d| d.root.as_deref() == Some(&root[..]))
         };
+        let before = self.roots.iter().copied().find(is_this);
+        let returned = self.limbo.remove(&id).is_some();
         let Some(dir) = self.registry.dir_mut(id) else { return };
         dir.root = Some(root.clone());
-        dir.settled_path = Some(root.clone());
         dir.fold.stat = Some(*stat);
         if !self.roots.contains(&id) {
             self.roots.push(id);
         }
         self.touched(id, self.seq);
+        if let Some(before) = before {
+            self.watch_again(&root, before, id, returned);
+            return;
+        }
+        let Some(dir) = self.registry.dir_mut(id) else { return };
+        dir.settled_path = Some(root.clone());
         self.sync.first_seq = self.seq;
         self.stats.first_fold.complete = false;
         if let Some((seq, _)) = self.recalls.insert(root.clone(), (self.seq, id)) {
@@ -46,6 +54,30 @@ impl Pipeline {
         }
         self.debts.owe(self.seq);
         self.held.push(root);
+    }
+
+    /// The path of a root leads to another directory than before, or to the same one once more. What
+    /// the store has is known already.
+    fn watch_again(&mut self, root: &[u8], before: ArtifactId, now: ArtifactId, returned: bool) {
+        let seq = self.seq;
+        if before != now {
+            self.roots.retain(|r| *r != before);
+            let Some(dir) = self.registry.dir_mut(before) else { return };
+            dir.root = None;
+            let children: Vec<OsBytes> = dir.children.keys().cloned().collect();
+            for name in children {
+                self.lost(before, &name, seq);
+            }
+            self.bricks.leave(root, before, self.orphan(seq));
+            if self.registry.node(before).is_some_and(|n| n.places.is_empty()) {
+                self.limbo.insert(before, self.orphan(seq));
+            }
+            self.resettle(now, seq, returned);
+        }
+        match self.recalls.get_mut(root) {
+            Some(recall) => recall.1 = now,
+            None => self.want_list(now, seq, true),
+        }
     }
 
     pub(super) fn on_recalled(&mut self, root: &[u8], heads: Vec<BrickHead>) {

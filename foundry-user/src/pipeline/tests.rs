@@ -172,3 +172,9 @@ fn annotations_are_stored_beside_their_content_or_refused() {
     }
     assert!(5 < stored && 5 < late, "{stored} stored, {late} late");
 }
+
+/// Where clocks are coarse, a root that is made again may have the identity of a file that it held.
+#[test]
+fn a_root_with_the_identity_of_a_file() {
+    run(7_345_507_417_311_652_266, 3, 12, Style { window: 8, duplicate: 8, lose: 3 });
+}

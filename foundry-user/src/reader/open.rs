@@ -4,7 +4,6 @@
 //! Keeps: what is opened for reading was a regular file or a directory when its place was resolved,
 //! and the descriptor is that very inode.
 
-use super::Root;
 use crate::artifact::{FileIdentity, FileKind, Stat};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, StatxFlags};
 use rustix::io::Errno;
@@ -22,18 +21,18 @@ pub(super) fn root(path: &Path) -> Result<OwnedFd, Errno> {
 }
 
 /// Resolves a path beneath a root, without opening what is there.
-pub(super) fn resolve(root: &Root, rest: &Path) -> Result<OwnedFd, Errno> {
+pub(super) fn resolve(root: &OwnedFd, rest: &Path) -> Result<OwnedFd, Errno> {
     let bytes = rest.as_os_str().as_bytes();
     if bytes.is_empty() {
-        return rustix::io::dup(&root.fd);
+        return rustix::io::dup(root);
     }
     let (ways, last) = steps(bytes)?;
     let mut at: Option<OwnedFd> = None;
     for way in ways {
-        let from = at.as_ref().map_or(root.fd.as_fd(), AsFd::as_fd);
+        let from = at.as_ref().map_or(root.as_fd(), AsFd::as_fd);
         at = Some(beneath(from, way)?);
     }
-    beneath(at.as_ref().map_or(root.fd.as_fd(), AsFd::as_fd), last)
+    beneath(at.as_ref().map_or(root.as_fd(), AsFd::as_fd), last)
 }
 
 /// A path as the kernel takes it: directories, each to be opened in the one before, and the rest.
@@ -79,7 +78,7 @@ fn beneath(from: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd, Errno> {
 
 /// Resolves the regular file or directory `expect` and opens it for reading.
 /// Another inode at that place is [`Errno::NOENT`].
-pub(super) fn open(root: &Root, rest: &Path, expect: &FileIdentity) -> Result<OwnedFd, Errno> {
+pub(super) fn open(root: &OwnedFd, rest: &Path, expect: &FileIdentity) -> Result<OwnedFd, Errno> {
     let place = resolve(root, rest)?;
     let stat = stat_fd(&place)?;
     if stat.identity != *expect {

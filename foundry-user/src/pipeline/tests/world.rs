@@ -89,6 +89,9 @@ pub(super) struct Sim {
     inodes: BTreeMap<Obj, Inode>,
     free_inos: BTreeSet<u64>,
     next_obj: Obj,
+    root: Obj,
+    /// The root is another one than the daemon was told of.
+    root_unseen: bool,
     clock: i64,
     tracked: BTreeMap<Obj, ArtifactId>,
     events: VecDeque<Event>,
@@ -116,6 +119,8 @@ impl Sim {
             inodes: BTreeMap::new(),
             free_inos: (2..40).collect(),
             next_obj: 0,
+            root: 0,
+            root_unseen: false,
             clock: 1_800_000_000_000_000_000,
             tracked: BTreeMap::new(),
             events: VecDeque::new(),
@@ -142,7 +147,8 @@ impl Sim {
 
     fn watch(&mut self) {
         self.tick();
-        let stat = self.stat(0);
+        self.root_unseen = false;
+        let stat = self.stat(self.root);
         self.step(Input::Watch { root: ROOT.to_vec(), stat });
     }
 
@@ -257,7 +263,7 @@ impl Sim {
     }
 
     fn resolve(&self, path: &[u8]) -> Option<Obj> {
-        let mut at = 0;
+        let mut at = self.root;
         for name in path.strip_prefix(ROOT)?.split(|b| *b == b'/').filter(|n| !n.is_empty()) {
             at = *self.inodes.get(&at)?.entries.get(name)?;
         }
@@ -266,7 +272,7 @@ impl Sim {
 
     fn tree(&self) -> BTreeMap<OsBytes, Obj> {
         let mut all = BTreeMap::new();
-        let mut todo = vec![(ROOT.to_vec(), 0)];
+        let mut todo = vec![(ROOT.to_vec(), self.root)];
         while let Some((path, obj)) = todo.pop() {
             for (name, child) in &self.inodes[&obj].entries {
                 let mut p = path.clone();
@@ -353,6 +359,7 @@ impl Sim {
             7 => self.truncate(),
             8 => self.map_or_store(),
             14 if self.rng.one_in(4) => self.remove_tree(dir, &dir_path),
+            14 if self.rng.one_in(4) => self.replace_root(),
             9 => {
                 let kind = if self.rng.one_in(3) { FileKind::Directory } else { FileKind::File };
                 if let Some((_, obj)) = self.pick(kind) {
@@ -385,7 +392,11 @@ impl Sim {
         let over =
             target.is_none_or(|t| self.inodes[&t].kind == FileKind::File && kind == FileKind::File);
         let inside = dir_path.starts_with(&from[..]);
-        if obj == 0 || (kind == FileKind::Directory && inside) || !over || target == Some(obj) {
+        if obj == self.root
+            || (kind == FileKind::Directory && inside)
+            || !over
+            || target == Some(obj)
+        {
             return;
         }
         let (parent, old) = Self::split(&from);
@@ -408,7 +419,7 @@ impl Sim {
     fn remove(&mut self) {
         let kind = if self.rng.one_in(3) { FileKind::Directory } else { FileKind::File };
         let Some((path, obj)) = self.pick(kind) else { return };
-        if obj == 0 || !self.inodes[&obj].entries.is_empty() {
+        if obj == self.root || !self.inodes[&obj].entries.is_empty() {
             return;
         }
         let (parent, name) = Self::split(&path);
@@ -418,7 +429,7 @@ impl Sim {
 
     /// A whole tree goes: file by file, or away to where nobody watches.
     fn remove_tree(&mut self, dir: Obj, path: &[u8]) {
-        if dir != 0 && self.rng.one_in(2) {
+        if dir != self.root && self.rng.one_in(2) {
             let (parent, name) = Self::split(path);
             let parent = self.resolve(parent).unwrap();
             self.inodes.get_mut(&parent).unwrap().entries.remove(name).unwrap();
@@ -435,6 +446,25 @@ impl Sim {
             }
             if self.inodes[&dir].entries.contains_key(&name) {
                 self.unlink(dir, &name);
+            }
+        }
+    }
+
+    /// The root is moved away, another one is made in its place, and some of what was in it put there.
+    fn replace_root(&mut self) {
+        if self.free_inos.len() < 4 {
+            return;
+        }
+        let (old, new) = (self.root, self.inode(FileKind::Directory));
+        self.inodes.get_mut(&new).unwrap().nlink = 1;
+        self.root = new;
+        self.root_unseen = true;
+        for (name, child) in self.inodes[&old].entries.clone() {
+            if self.rng.one_in(2) {
+                self.inodes.get_mut(&old).unwrap().entries.remove(&name);
+                self.entry(old, &name);
+                self.inodes.get_mut(&new).unwrap().entries.insert(name, child);
+                self.touch(child);
             }
         }
     }

@@ -30,6 +30,7 @@ impl Sim {
                 self.clock += 5_000_000;
                 self.tick();
             }
+            1 if self.root_unseen => self.watch(),
             1..=3 if !self.events.is_empty() => self.deliver(),
             _ if !self.tasks.is_empty() => {
                 let i = self.rng.below(self.tasks.len());
@@ -317,6 +318,9 @@ impl Sim {
     pub(in super::super) fn sync_and_check(&mut self) {
         while !self.events.is_empty() {
             self.deliver();
+        }
+        if self.root_unseen {
+            self.watch();
         }
         self.synced = false;
         self.step(Input::Sync { ticket: 1 });

@@ -68,7 +68,7 @@ impl Sim {
             };
             assert_eq!(shown(brick), shown(&entries), "{}", path.escape_ascii());
         }
-        let (entries, total) = self.expected(0);
+        let (entries, total) = self.expected(self.root);
         let body = Body::Directory(total, entries.len() as u64);
         let root = Entry { name: ROOT.to_vec(), stat: None, body };
         assert_eq!(shown(&self.dirs[WORLD]), shown(&[root]));
