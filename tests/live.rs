@@ -14,6 +14,7 @@ mod guard;
 mod habits;
 mod hostile;
 mod load;
+mod medium;
 mod memory;
 mod overflow;
 mod scenario;
@@ -69,6 +70,16 @@ macro_rules! on_backend {
             #[test]
             fn killed_in_the_middle_of_a_copy() {
                 super::crash::killed_in_the_middle_of_a_copy(BACKEND);
+            }
+
+            #[test]
+            fn killed_at_any_moment() {
+                super::crash::killed_at_any_moment(BACKEND);
+            }
+
+            #[test]
+            fn the_root_goes_and_comes_again() {
+                super::medium::the_root_goes_and_comes_again(BACKEND);
             }
 
             #[test]
@@ -181,3 +192,19 @@ macro_rules! on_backends {
 }
 
 on_backends! { fentry tracepoint fanotify }
+
+/// What the medium does has nothing to do with where events come from.
+#[test]
+fn a_full_store() {
+    medium::a_full_store("fanotify");
+}
+
+#[test]
+fn a_spent_quota() {
+    medium::a_spent_quota("fanotify");
+}
+
+#[test]
+fn sectors_that_cannot_be_read() {
+    medium::sectors_that_cannot_be_read("fanotify");
+}

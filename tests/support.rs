@@ -6,6 +6,7 @@
 pub(crate) mod act;
 pub(crate) mod brick;
 pub(crate) mod daemon;
+pub(crate) mod mount;
 pub(crate) mod ops;
 pub(crate) mod program;
 

@@ -76,16 +76,16 @@ impl Daemon {
     }
 
     fn launch(mut command: Command, tree: &Path, store: &Path) -> Result<Self, Refusal> {
-        let mut child = command
+        command
             .arg("--watch")
             .arg(tree)
             .arg("--store")
             .arg(store)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+            .stderr(Stdio::piped());
+        dies_with_this_thread(&mut command);
+        let mut child = command.spawn().unwrap();
         let log = Arc::new(Mutex::new(Vec::new()));
         let (line_tx, lines) = sync_channel(64);
         let (closed_tx, closed) = sync_channel(1);
@@ -173,6 +173,15 @@ impl Daemon {
         self.closed.recv_timeout(Duration::from_secs(10)).ok();
     }
 
+    /// Returns when it has ended by itself, and says how.
+    pub(crate) fn ended(mut self) -> (ExitStatus, String) {
+        if self.closed.recv_timeout(Duration::from_secs(60)).is_err() {
+            panic!("the daemon does not end:\n{}", self.log());
+        }
+        let status = self.child.wait().unwrap();
+        (status, self.log())
+    }
+
     /// Ends it as its user would, and says how it ended.
     pub(crate) fn stop(self) -> (ExitStatus, String) {
         self.end_with(rustix::process::Signal::TERM)
@@ -196,6 +205,18 @@ impl Drop for Daemon {
         drop(self.child.kill());
         drop(self.child.wait());
     }
+}
+
+/// Whatever becomes of the test, and of the whole run: its daemon does not outlive the thread that
+/// starts it.
+pub(crate) fn dies_with_this_thread(command: &mut Command) {
+    use std::os::unix::process::CommandExt;
+    let die = || {
+        let kill = Some(rustix::process::Signal::KILL);
+        Ok(rustix::process::set_parent_process_death_signal(kill)?)
+    };
+    // SAFETY: one system call, which takes no lock and no memory.
+    unsafe { command.pre_exec(die) };
 }
 
 /// Sends a signal to a process that a test started.

@@ -145,6 +145,7 @@ fn unsafe_lives_in_few_places() {
         "foundry-user/src/cli/mapped.rs",
         // Mappings and rings are what some of the tests are about.
         "tests/support/act.rs",
+        "tests/support/daemon.rs",
         "tests/live_source/",
         // So are mappings, rings and namespaces.
         "tests/support/ops/sys",
