@@ -13,7 +13,7 @@ use super::input::{Committed, ReadAnswer, ReadFailure, ReadPart, StoreAnswer, St
 use super::ranges::Ranges;
 use super::schedule::FlightSlot;
 use crate::artifact::{ArtifactId, OsBytes, Stat};
-use crate::event::{Actor, Extents, MonotonicNs};
+use crate::event::{Actor, Extents, MonotonicNs, UnixNs};
 
 /// A file that is dirty all the time is folded at most half of the time: nanoseconds of rest per
 /// byte that the last read took, at the rate one core folds.
@@ -344,6 +344,9 @@ impl Pipeline {
         self.first_done(first, &start, false);
         let actor = work.actors.iter().rev().find_map(|a| a.1.clone());
         let writers = Dirty::attributions(work.actors);
+        // What is read in part may be older elsewhere, by changes that are not heard of yet. If this run
+        // is killed before they are, the next one must not take the header's times for all of it.
+        let date = if work.ranges.is_all() { at } else { UnixNs(at.0.min(start.ctime_ns)) };
         for path in paths {
             let ticket = self.next_ticket();
             let (mut durable, mut before, mut recalled) = Default::default();
@@ -352,6 +355,7 @@ impl Pipeline {
                 let part = !work.ranges.is_empty() || touched;
                 brick.patched = !work.ranges.is_all() && (brick.patched || part);
                 brick.state = Some(folded(&start, at));
+                brick.date = Some(date);
                 recalled = brick.is_recalled();
                 (durable, before) = brick.change(self.sync.flushes, ticket);
             }
@@ -359,7 +363,7 @@ impl Pipeline {
             let (actor, live) = (actor.clone(), work.live);
             let storing = Storing { artifact: id, seq, actor, first, live, before };
             self.storing.insert(ticket, storing);
-            let op = StoreOp::Commit { writers: writers.clone(), at, durable, recalled };
+            let op = StoreOp::Commit { writers: writers.clone(), at: date, durable, recalled };
             self.store(id, &path, ticket, op);
         }
         let (low, high) = (start.size.min(after.size), start.size.max(after.size));

@@ -16,6 +16,9 @@ fn run(seed: u64, phases: u32, steps: u32, style: Style) -> Sim {
         }
         for _ in 0..steps {
             sim.mutate();
+            if sim.rng.one_in(40) {
+                sim.restart();
+            }
             for _ in 0..sim.rng.below(6) {
                 sim.turn();
             }

@@ -62,6 +62,8 @@ struct Inode {
     opens: u32,
     mode: u32,
     mapped: bool,
+    /// The kernel has noted some store through a mapping; nobody looks at its times before a restart.
+    stored_through: bool,
 }
 
 enum Task {
@@ -181,6 +183,7 @@ impl Sim {
     /// Kill -9: what the store committed stays, everything else is gone.
     pub(super) fn restart(&mut self) {
         self.log.push("RESTART".to_owned());
+        let t = self.time();
         self.tracked.clear();
         self.events.clear();
         self.tasks.clear();
@@ -188,6 +191,9 @@ impl Sim {
         self.forget_annotations();
         for inode in self.inodes.values_mut() {
             inode.opens = 0;
+            if std::mem::take(&mut inode.stored_through) {
+                (inode.mtime, inode.ctime) = (t, t);
+            }
         }
         let gone: Vec<Obj> = self.inodes.keys().copied().collect();
         gone.into_iter().for_each(|o| self.collect(o));
@@ -231,6 +237,7 @@ impl Sim {
             opens: 0,
             mode: 0o644,
             mapped: false,
+            stored_through: false,
         };
         self.inodes.insert(obj, inode);
         obj
@@ -521,6 +528,7 @@ impl Sim {
         let i = self.inodes.get_mut(&obj).unwrap();
         if i.mapped && at < i.data.len() {
             i.data[at] ^= 0x55;
+            i.stored_through = true;
             if !seen {
                 // Nobody knows of the mapping; the fault on a clean page shows in the times.
                 (i.mtime, i.ctime) = (t, t);

@@ -65,6 +65,8 @@ pub(super) struct World {
     /// One commit in so many is reported as failed, so that its brick is begun anew.
     spoil: usize,
     pub(super) synced: bool,
+    /// The last sync that was asked for.
+    asked: u64,
     /// The store has stopped.
     pub(super) failed: bool,
 }
@@ -137,6 +139,7 @@ impl World {
             promises: vec![],
             spoil: 0,
             synced: false,
+            asked: 0,
             failed: false,
         };
         world.tick();
@@ -186,8 +189,11 @@ impl World {
         file.data[offset] = file.data[offset].wrapping_add(1);
         file.at = clock;
         let extents = Extents::Ranges(vec![(offset as u64, offset as u64 + 1)]);
-        let artifact = self.ids.iter().find(|(_, i)| **i == file.ino).map(|(id, _)| *id);
-        if let Some(artifact) = artifact {
+        let ino = file.ino;
+        let ids: Vec<ArtifactId> =
+            self.ids.iter().filter(|(_, i)| **i == ino).map(|(id, _)| *id).collect();
+        for artifact in ids {
+            let extents = extents.clone();
             self.step(Input::Event(Event::Dirty { artifact, extents, actor: None, at }));
         }
     }
@@ -208,6 +214,7 @@ impl World {
     pub(super) fn ask_for_sync(&mut self) {
         self.synced = false;
         let ticket = self.rng.next();
+        self.asked = ticket;
         self.step(Input::Sync { ticket });
     }
 
@@ -269,7 +276,8 @@ impl World {
             Effect::ScanMappings => {
                 self.inputs.push_back(Input::Mappings { shared_writable: vec![] });
             }
-            Effect::SyncDone { .. } => self.synced = true,
+            Effect::SyncDone { ticket } => self.synced |= ticket == self.asked,
+            Effect::Untrack { artifact } => drop(self.ids.remove(&artifact)),
             // Whoever watches or waits is not part of this world.
             _ => {}
         }
@@ -318,9 +326,27 @@ impl World {
         }
     }
 
+    /// The artifact is taken for gone: nothing of it is promised any more.
+    fn take_back(&mut self, path: &[u8]) {
+        let image = self.medium.image();
+        let place = super::super::brick_path(self.store.dir(), path);
+        let Some(file) = image.names.get(&place) else { return };
+        let ino = Brick::open(image.files[file].clone()).unwrap().meta().identity.ino;
+        let mut left = self.promises.last().map_or_else(Promise::new, |p| p.1.clone());
+        left.remove(&ino);
+        self.promises.push((self.medium.log_len(), left));
+        self.committed.remove(&ino);
+        for (_, promise) in &mut self.flushed {
+            promise.remove(&ino);
+        }
+    }
+
     fn store(&mut self, job: StoreJob) {
         let ino = self.ids.get(&job.artifact).copied();
         let commits = matches!(job.op, StoreOp::Commit { .. });
+        if matches!(job.op, StoreOp::Remove) {
+            self.take_back(&job.path);
+        }
         if commits && let (Some(ino), Some(hash)) = (ino, self.read.get(&job.artifact)) {
             self.truth.entry(ino).or_default().push(*hash);
         }
