@@ -5,15 +5,18 @@
 use super::Rng;
 use super::memory::Memory;
 use crate::artifact::{ArtifactId, FileIdentity, FileKind, OsBytes, Stat};
+use crate::directory::{Entry, WORLD};
 use crate::event::{Event, Extents, MonotonicNs, UnixNs};
 use crate::pipeline::effect::{Effect, ReadRequest, StoreJob, StoreOp};
 use crate::pipeline::input::{
     Bytes, Input, Listing, ReadAnswer, ReadFailure, ReadPart, StoreFailure,
 };
 use crate::pipeline::{Pipeline, Settings};
-use crate::store::{Edits, Store};
-use foundry_brick::{Brick, Payload};
-use std::collections::{BTreeMap, VecDeque};
+use crate::store::{Edits, Store, StoreError};
+use foundry_brick::parts::Part;
+use foundry_brick::storage::MemStorage;
+use foundry_brick::{Brick, Kind, Payload};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -23,7 +26,22 @@ const ROOT: &[u8] = b"/w";
 /// Hash of a content.
 pub(super) type Hash = [u8; 32];
 
-/// For each inode, what its brick showed after each commit.
+/// What a brick shows: the content of a file, or what a directory says of its entries.
+pub(super) fn shown(brick: &Brick<MemStorage>) -> Option<Hash> {
+    if brick.meta().kind != Kind::Directory {
+        return brick.blake3();
+    }
+    Some(hash_of_parts(brick.parts().unwrap()?.iter().map(|(_, part)| part.clone())))
+}
+
+fn hash_of_parts(parts: impl Iterator<Item = Part>) -> Hash {
+    let said: BTreeSet<String> = parts
+        .map(|part| format!("{:?} {:?} {:?} {:?}", part.name, part.kind, part.numbers, part.top))
+        .collect();
+    *blake3::hash(format!("{said:?}").as_bytes()).as_bytes()
+}
+
+/// For each inode (0 for the world), what its brick showed after each commit.
 pub(super) type Truth = BTreeMap<u64, Vec<Hash>>;
 
 /// For each inode, the commit (an index into its truth) that is promised to survive.
@@ -120,8 +138,14 @@ fn stat(ino: u64, size: usize, at: i64) -> Stat {
 impl World {
     /// Starts a daemon over `tree` with a store in `dir` on `medium`. `None` where the medium fails.
     pub(super) fn start(seed: u64, tree: Tree, medium: &Memory, dir: &Path) -> Option<Self> {
-        let over = medium.clone();
-        let store = Store::open_on(dir, Payload::Reference, |_| Ok(Box::new(over))).ok()?;
+        let store = loop {
+            let over = medium.clone();
+            match Store::open_on(dir, Payload::Reference, |_| Ok(Box::new(over))) {
+                // A program that another test starts holds the lock of the one before until it runs.
+                Err(StoreError::Busy { .. }) => std::thread::yield_now(),
+                opened => break opened.ok()?,
+            }
+        };
         let store = Arc::new(store);
         let mut world = Self {
             rng: Rng(seed | 1),
@@ -240,7 +264,20 @@ impl World {
             assert_eq!(brick.blake3(), Some(hash), "{}", path.escape_ascii());
             assert_eq!((brick.verify(), brick.meta().identity.ino), (vec![], ino));
         }
-        assert_eq!(image.names.len(), self.tree.files.len(), "{:?}", image.names);
+        let mut names = [BTreeSet::from([self.tree.below.clone()]), BTreeSet::new()];
+        for (below, name) in self.tree.files.keys() {
+            names[usize::from(*below)].insert(name.clone());
+        }
+        let [root, below] = names;
+        let world = (WORLD.to_vec(), BTreeSet::from([ROOT.to_vec()]));
+        for (path, names) in [(self.tree.dir(false), root), (self.tree.dir(true), below), world] {
+            let place = super::super::brick_path(self.store.dir(), &path);
+            let brick = Brick::open(image.files[&image.names[&place]].clone()).unwrap();
+            let parts = brick.parts().unwrap().unwrap();
+            let found = parts.iter().map(|(_, part)| part.name.to_vec()).collect::<BTreeSet<_>>();
+            assert_eq!((brick.verify(), found), (vec![], names), "{}", path.escape_ascii());
+        }
+        assert_eq!(image.names.len(), self.tree.files.len() + 3, "{:?}", image.names);
     }
 
     fn carry_out(&mut self, effect: Effect) {
@@ -342,13 +379,18 @@ impl World {
     }
 
     fn store(&mut self, job: StoreJob) {
-        let ino = self.ids.get(&job.artifact).copied();
-        let commits = matches!(job.op, StoreOp::Commit { .. });
+        let mut ino = self.ids.get(&job.artifact).copied();
+        let commits = matches!(job.op, StoreOp::Commit { .. } | StoreOp::Directory { .. });
+        if let StoreOp::Directory { stat, entries, .. } = &job.op {
+            let of = stat.map_or(0, |stat| stat.identity.ino);
+            let hash = hash_of_parts(entries.iter().map(Entry::part));
+            self.truth.entry(of).or_default().push(hash);
+            ino = Some(of);
+        } else if commits && let (Some(ino), Some(hash)) = (ino, self.read.get(&job.artifact)) {
+            self.truth.entry(ino).or_default().push(*hash);
+        }
         if matches!(job.op, StoreOp::Remove) {
             self.take_back(&job.path);
-        }
-        if commits && let (Some(ino), Some(hash)) = (ino, self.read.get(&job.artifact)) {
-            self.truth.entry(ino).or_default().push(*hash);
         }
         let Some(mut answer) = self.edits.carry_out(job) else { return };
         if let (Ok(_), Some(ino)) = (&answer.outcome, ino) {
