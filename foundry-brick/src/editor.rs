@@ -62,6 +62,8 @@ pub struct Editor<S> {
     hole_budget: u64,
     /// The first commit syncs the file before anybody sees it.
     apart: bool,
+    /// The next commit syncs what was committed before it.
+    settles: bool,
 }
 
 /// The generation that an edit starts from.
@@ -149,6 +151,7 @@ impl<S: Storage> Editor<S> {
             log: Log::new(end),
             hole_budget: HOLE_HASH_BUDGET,
             apart: false,
+            settles: false,
         }
     }
 
@@ -178,6 +181,12 @@ impl<S: Storage> Editor<S> {
         if let Some(base) = &mut self.base {
             base.durable = true;
         }
+    }
+
+    /// Where nobody knows what was synced: the next commit, if anything differs, first syncs what was
+    /// committed before it. It may then take the place of an older slot.
+    pub fn settle_first(&mut self) {
+        self.settles = true;
     }
 
     /// Syncs what was committed: the next commit may then take the place of an older slot.

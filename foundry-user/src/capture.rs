@@ -8,7 +8,8 @@ use crate::clock;
 use crate::directory::{Process, Total};
 use crate::process::sample::{Live, Sampled};
 use crate::process::{CaptureError, Survey, Target};
-use crate::store::FileStorage;
+use crate::store::Disk;
+use crate::store::medium::{Medium, Opened};
 use foundry_brick::parts::{Attribute, PAGE_ORDER, Parts};
 use foundry_brick::storage::Storage;
 use foundry_brick::{Brick, Committed, Editor, FactValue, Kind, Payload};
@@ -28,33 +29,52 @@ pub struct Captured {
     pub shown: Process,
 }
 
+/// As [`capture`], into a file anywhere.
+///
+/// # Errors
+/// As [`capture`].
+pub fn capture_into(
+    target: &Target,
+    place: &Path,
+    beside: &Path,
+    payload: Payload,
+) -> Result<Captured, CaptureError> {
+    let dir = place.parent().filter(|dir| !dir.as_os_str().is_empty());
+    let disk = Disk::new(dir.unwrap_or(Path::new("."))).map_err(io_error)?;
+    capture(&disk, target, place, beside, payload)
+}
+
 /// Captures a process into the brick at `place`; a new one is written at `beside` first, on the same
 /// file system. A brick with the bytes of memory is always a new one.
 ///
 /// # Errors
 /// Where the process may not be looked at, or the brick cannot be written.
 pub fn capture(
+    medium: &dyn Medium,
     target: &Target,
     place: &Path,
     beside: &Path,
     payload: Payload,
 ) -> Result<Captured, CaptureError> {
-    let continued = if payload == Payload::Reference { existing(target, place)? } else { None };
+    let continued =
+        if payload == Payload::Reference { existing(medium, target, place)? } else { None };
     if let Some((mut editor, parts)) = continued {
         let survey = Survey::take(target, Some(parts))?;
+        // Nobody tells here what was flushed.
+        editor.settle_first();
         let resident = resident(&survey.parts);
         let (parts, committed, sampled) =
             survey.refold(&mut editor, &mut Live(target.pid()), clock::wall().0)?;
         let shown = shown(target, &parts);
         if editor.needs_compaction() {
-            begin(beside, |storage| Ok(editor.compact_into(storage)?))?;
-            std::fs::rename(beside, place).map_err(io_error)?;
+            begin(medium, beside, |storage| Ok(editor.compact_into(storage)?))?;
+            medium.rename(beside, place).map_err(io_error)?;
         }
         return Ok(Captured { committed, sampled, resident, shown });
     }
     let survey = Survey::take(target, None)?;
     let resident = resident(&survey.parts);
-    let (shown, committed, sampled) = begin(beside, |storage| {
+    let (shown, committed, sampled) = begin(medium, beside, |storage| {
         let memory = &mut Live(target.pid());
         let (editor, committed, sampled) =
             survey.fold(storage, memory, payload, clock::wall().0)?;
@@ -65,10 +85,10 @@ pub fn capture(
     })?;
     // What was read by number counts only if the number still means this process.
     if !sampled.ended && !target.is_alive() {
-        drop(std::fs::remove_file(beside));
+        drop(medium.remove(beside));
         return Err(target.ended().into());
     }
-    std::fs::rename(beside, place).map_err(io_error)?;
+    medium.rename(beside, place).map_err(io_error)?;
     Ok(Captured { committed, sampled, resident, shown })
 }
 
@@ -89,27 +109,30 @@ fn shown(target: &Target, parts: &Parts) -> Process {
 /// # Errors
 /// Where the brick cannot be read or written.
 pub fn mark_ended(
+    medium: &dyn Medium,
     target: &Target,
     place: &Path,
     at_ns: i64,
 ) -> Result<Option<Process>, CaptureError> {
-    let Some((mut editor, parts)) = existing(target, place)? else { return Ok(None) };
-    let storage = FileStorage::open_to_read(place).map_err(io_error)?;
+    let Some((mut editor, parts)) = existing(medium, target, place)? else { return Ok(None) };
+    let storage = medium.open(place).map_err(io_error)?;
     let mut facts = Brick::open(storage)?.facts()?;
     facts.insert("ended".to_owned(), FactValue::Flag(true));
     let at = u64::try_from(at_ns).unwrap_or(0);
     facts.insert("ended_ns".to_owned(), FactValue::Number(at));
     editor.set_facts(&facts);
+    editor.settle_first();
     editor.commit(at_ns)?;
     Ok(Some(shown(target, &parts)))
 }
 
 /// The brick at `place`, if it is about this life of this process and holds no bytes of it.
 fn existing(
+    medium: &dyn Medium,
     target: &Target,
     place: &Path,
-) -> Result<Option<(Editor<FileStorage>, Parts)>, CaptureError> {
-    let storage = match FileStorage::open(place) {
+) -> Result<Option<(Editor<Opened>, Parts)>, CaptureError> {
+    let storage = match medium.open(place) {
         Ok(storage) => storage,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(io_error(e)),
@@ -128,14 +151,15 @@ fn existing(
 
 /// Makes the file at `beside`; nothing stays there if `write` fails.
 fn begin<T>(
+    medium: &dyn Medium,
     beside: &Path,
-    write: impl FnOnce(FileStorage) -> Result<T, CaptureError>,
+    write: impl FnOnce(Opened) -> Result<T, CaptureError>,
 ) -> Result<T, CaptureError> {
-    drop(std::fs::remove_file(beside));
-    let storage = FileStorage::create(beside).map_err(io_error)?;
+    drop(medium.remove(beside));
+    let storage = medium.create(beside).map_err(io_error)?;
     let written = write(storage);
     if written.is_err() {
-        drop(std::fs::remove_file(beside));
+        drop(medium.remove(beside));
     }
     written
 }

@@ -153,6 +153,11 @@ impl Store {
         Some(self.failed.load(Ordering::Acquire)).filter(|errno| *errno != 0)
     }
 
+    /// Where its files lie: whoever keeps bricks beside the edits writes them there.
+    pub(crate) fn medium(&self) -> &dyn Medium {
+        &*self.medium
+    }
+
     /// Stops the store. The first failure is the one to report.
     pub(crate) fn fail(&self, error: &io::Error) {
         self.stop(error.raw_os_error().unwrap_or(libc::EIO));

@@ -131,6 +131,9 @@ impl<S: Storage> Editor<S> {
         if MAX_GENERATION < self.next {
             return Err(Error::Usage("no generation can follow this one"));
         }
+        if std::mem::take(&mut self.settles) {
+            self.settle()?;
+        }
         let superblock = self.superblock(at_ns);
         self.write_writers()?;
         let record = self.record(at_ns, &superblock)?;

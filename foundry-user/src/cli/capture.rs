@@ -8,7 +8,7 @@ use super::output::say;
 use super::temporary::{Temporary, refuse_sources};
 use super::text;
 use crate::args::Capture;
-use crate::capture::{Captured, capture};
+use crate::capture::{Captured, capture_into};
 use crate::clock;
 use crate::config::Payload;
 use crate::error::{CommandError, Exit};
@@ -73,7 +73,8 @@ fn one(pid: u32, output: &Path, payload: Payload) -> Result<(), CommandError> {
         CaptureError::Brick(error) => CommandError::brick(output, error),
     };
     let temporary = Temporary::beside(output)?;
-    let captured = capture(&target, output, temporary.path(), payload.into()).map_err(failed)?;
+    let captured =
+        capture_into(&target, output, temporary.path(), payload.into()).map_err(failed)?;
     let Captured { committed, sampled, resident, .. } = captured;
     let elapsed = clock::monotonic().0.saturating_sub(begun) / 1_000_000;
     let mut line = format!(

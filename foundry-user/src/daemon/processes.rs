@@ -317,12 +317,12 @@ impl Rounds {
 
 /// Brings one brick up to date. Says whether there will be more of it.
 fn keep(store: &Store, target: &Target, place: &Path, tell: &mpsc::Sender<Process>) -> bool {
-    let parent = place.parent().map_or(Ok(()), std::fs::create_dir_all);
-    if store.failure().is_some() || parent.is_err() {
+    if store.failure().is_some() {
         return true;
     }
+    let (medium, beside) = (store.medium(), place.with_extension("tmp"));
     let mut shown = None;
-    let ended = match capture(target, place, &place.with_extension("tmp"), Payload::Reference) {
+    let ended = match capture(medium, target, place, &beside, Payload::Reference) {
         Ok(captured) => {
             shown = Some(captured.shown);
             captured.sampled.ended
@@ -331,13 +331,19 @@ fn keep(store: &Store, target: &Target, place: &Path, tell: &mpsc::Sender<Proces
             true
         }
         Err(CaptureError::Process(ProcessError::Denied { .. })) => return false,
-        // A brick that failed is replaced in the next round.
-        Err(_) => return true,
+        // A brick that failed is replaced in the next round; a medium that failed stops the store.
+        Err(error) => {
+            stop(store, &error);
+            return true;
+        }
     };
     if ended {
         let at_ns = clock::wall().0;
         // Where even that fails, the brick is the last one all the same.
-        let last = mark_ended(target, place, at_ns).ok().flatten();
+        let last = mark_ended(medium, target, place, at_ns).unwrap_or_else(|error| {
+            stop(store, &error);
+            None
+        });
         shown = shown.or(last).map(|shown| Process { ended_ns: at_ns, ..shown });
     }
     if let Some(shown) = shown {
@@ -345,4 +351,12 @@ fn keep(store: &Store, target: &Target, place: &Path, tell: &mpsc::Sender<Proces
         drop(tell.blocking_send(shown));
     }
     !ended
+}
+
+fn stop(store: &Store, error: &CaptureError) {
+    if let CaptureError::Brick(foundry_brick::Error::Io(error)) = error
+        && error.kind() != std::io::ErrorKind::UnexpectedEof
+    {
+        store.fail(error);
+    }
 }

@@ -383,7 +383,7 @@ fn a_continued_brick_equals_a_fresh_one_and_nothing_else_moved() {
     let mut number = 0;
     while let Some(step) = script.step() {
         number += 1;
-        let captured = crate::capture::capture(&target, &place, &beside, Payload::Reference);
+        let captured = crate::capture::capture_into(&target, &place, &beside, Payload::Reference);
         assert_eq!(captured.unwrap().committed.generation, number);
         let brick = open();
         assert_eq!(brick.verify(), []);
@@ -399,7 +399,8 @@ fn a_continued_brick_equals_a_fresh_one_and_nothing_else_moved() {
     }
     assert_eq!(number, 7, "steps of the script");
     script.end();
-    crate::capture::mark_ended(&target, &place, 77).unwrap();
+    let disk = crate::store::Disk::new(dir.path()).unwrap();
+    crate::capture::mark_ended(&disk, &target, &place, 77).unwrap();
     let facts = open().facts().unwrap();
     assert_eq!(facts["ended"], FactValue::Flag(true));
     assert_eq!(facts["ended_ns"], FactValue::Number(77));

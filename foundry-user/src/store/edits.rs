@@ -390,7 +390,7 @@ impl Store {
 pub(super) fn settle(editor: &mut Editor<Opened>, durable: Durable) -> Result<(), Trouble> {
     match durable {
         Durable::Nothing | Durable::Older => {}
-        Durable::Soon => editor.settle()?,
+        Durable::Soon => editor.settle_first(),
         Durable::Newest => editor.assume_durable(),
     }
     Ok(())

@@ -3,6 +3,7 @@
 mod crash;
 mod faults;
 mod memory;
+mod processes;
 mod world;
 
 /// xorshift64*: seeded, so that what failed once fails again.

@@ -100,6 +100,20 @@ fn tear(done: &Done, rng: &mut Rng) -> Vec<Done> {
     parts
 }
 
+/// What a crash at any moment of `log` may have left, with how much of it was done by then.
+pub(super) fn each_image(log: &[Done], rng: &mut Rng, mut look: impl FnMut(usize, Image)) {
+    let mut crash = Crash { base: Image::default(), pending: &[] };
+    let mut synced = 0;
+    for end in 1..=log.len() {
+        if matches!(log[end - 1], Done::Sync) {
+            log[synced..end].iter().for_each(|done| crash.base.apply(done));
+            synced = end;
+        }
+        crash.pending = &log[synced..end];
+        crash.images(rng).into_iter().for_each(|image| look(end, image));
+    }
+}
+
 /// What was promised is there, what is there is whole, and nothing else is.
 fn assert_kept(image: &Image, dir: &Path, promise: &Promise, truth: &Truth) {
     let medium = Memory::holding(image.clone());
@@ -150,27 +164,19 @@ fn run(seed: u64, mutations: usize, spoil: usize) -> usize {
     drop(world);
     let log = medium.log();
     let mut rng = Rng(seed.rotate_left(7) | 1);
-    let mut crash = Crash { base: Image::default(), pending: &[] };
-    let (mut synced, mut images) = (0, 0);
-    for end in 1..=log.len() {
-        if matches!(log[end - 1], Done::Sync) {
-            log[synced..end].iter().for_each(|done| crash.base.apply(done));
-            synced = end;
-        }
-        crash.pending = &log[synced..end];
+    let mut images = 0;
+    each_image(&log, &mut rng, |end, image| {
         let promise = promises.iter().rev().find(|p| p.0 <= end).map(|p| p.1.clone());
-        for image in crash.images(&mut rng) {
-            images += 1;
-            assert_kept(&image, dir.path(), &promise.clone().unwrap_or_default(), &truth);
-            if images % 97 == 0 {
-                // And work goes on from there.
-                let medium = Memory::holding(image);
-                let mut world = World::start(seed, tree.clone(), &medium, dir.path()).unwrap();
-                world.sync();
-                world.assert_right();
-            }
+        images += 1;
+        assert_kept(&image, dir.path(), &promise.unwrap_or_default(), &truth);
+        if images % 97 == 0 {
+            // And work goes on from there.
+            let medium = Memory::holding(image);
+            let mut world = World::start(seed, tree.clone(), &medium, dir.path()).unwrap();
+            world.sync();
+            world.assert_right();
         }
-    }
+    });
     images
 }
 
