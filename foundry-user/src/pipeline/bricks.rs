@@ -270,3 +270,6 @@ pub(super) const fn folded(stat: &Stat, at: UnixNs) -> FoldedState {
         at,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! The store under a real pipeline, on a medium that forgets or fails as media do.
 
 mod crash;
+mod dated;
 mod faults;
 mod memory;
 mod processes;
