@@ -19,7 +19,7 @@ mod schema;
 use super::answer::Annotation;
 use super::key::Key;
 use crate::artifact::OsBytes;
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -27,6 +27,9 @@ pub use schema::VERSION;
 
 /// Name of the database in a store.
 const FILE: &str = "annotate.sqlite";
+
+/// How SQLite keeps a file that is one process's.
+const VFS: &str = "unix-excl";
 
 /// How soon something is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -175,7 +178,9 @@ impl Queue {
         let file = rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR).map_err(io)?;
         rustix::fs::fchmod(&file, Mode::RUSR | Mode::WUSR).map_err(io)?;
         drop(file);
-        let mut db = Connection::open(path)?;
+        // The index of the log is kept in this process's memory: in a mapped file, a full disk would end
+        // the daemon with SIGBUS. Whoever works on the queue has it alone, so nobody else looks for it.
+        let mut db = Connection::open_with_flags_and_vfs(path, OpenFlags::default(), VFS)?;
         db.busy_timeout(Duration::from_secs(10))?;
         db.pragma_update(None, "journal_mode", "WAL")?;
         // A power cut may take the last questions, never the file.

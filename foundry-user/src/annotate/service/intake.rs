@@ -113,7 +113,11 @@ impl<'a> Intake<'a> {
                 Ok(()) = shown.changed() => self.answer_drains()?,
             }
         }
-        self.leave(&mut updates).await
+        // Whoever ends does not wait for a disk that is full: the next start looks at everything.
+        if let Err(error) = self.leave(&mut updates).await {
+            tracing::warn!(%error, "what was heard last is not noted");
+        }
+        Ok(())
     }
 
     /// What was said until the end is heard, so that the next start need not look at everything.
