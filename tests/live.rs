@@ -192,19 +192,3 @@ macro_rules! on_backends {
 }
 
 on_backends! { fentry tracepoint fanotify }
-
-/// What the medium does has nothing to do with where events come from.
-#[test]
-fn a_full_store() {
-    medium::a_full_store("fanotify");
-}
-
-#[test]
-fn a_spent_quota() {
-    medium::a_spent_quota("fanotify");
-}
-
-#[test]
-fn sectors_that_cannot_be_read() {
-    medium::sectors_that_cannot_be_read("fanotify");
-}

@@ -5,6 +5,9 @@ use crate::annotate::tests::mock::Mock;
 use crate::annotate::tests::stage::settings;
 use crate::annotate::{Request, Settings, Status};
 use crate::wire_annotate;
+use std::io::Write as _;
+
+const LONGER: &[u8] = b"#!/bin/sh\necho second, and longer\n";
 
 fn annotation(stage: &Stage, name: &str) -> Option<(u64, bool)> {
     let path = stage.tree(name).into_os_string().into_encoded_bytes();
@@ -40,8 +43,10 @@ fn answers_reach_their_bricks_and_a_replay_has_them_too() {
     assert_eq!((status.counts.answers, status.counts.delivered), (1, 1), "{status:?}");
     assert_eq!(status.model.as_deref(), Some("test-model"));
     assert_eq!(annotation(&stage, "tool"), Some((2, true)));
-    // Another content: the old opinion is shown as that until the new one is there.
-    fs::write(stage.tree("tool"), "#!/bin/sh\necho second, and longer\n").unwrap();
+    // Another content, in one change: the old opinion is shown as that until the new one is there. Cut
+    // short first and written then, it would be two contents where the daemon is quick.
+    let mut tool = fs::OpenOptions::new().write(true).open(stage.tree("tool")).unwrap();
+    assert_eq!(tool.write(LONGER).unwrap(), LONGER.len());
     daemon.sync();
     let status = annotated(&stage, "tool");
     assert_eq!((status.counts.answers, status.counts.delivered), (2, 1), "{status:?}");

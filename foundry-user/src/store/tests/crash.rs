@@ -5,9 +5,8 @@
 
 use super::Rng;
 use super::memory::{Done, Image, Memory};
-use super::world::{Promise, Tree, Truth, World, shown};
-use crate::store::Store;
-use foundry_brick::{Brick, Payload};
+use super::world::{Promise, Tree, Truth, World, open, shown};
+use foundry_brick::Brick;
 use std::path::Path;
 
 /// Images of each moment where there are too many to enumerate.
@@ -117,9 +116,7 @@ pub(super) fn each_image(log: &[Done], rng: &mut Rng, mut look: impl FnMut(usize
 /// What was promised is there, what is there is whole, and nothing else is.
 fn assert_kept(image: &Image, dir: &Path, promise: &Promise, truth: &Truth) {
     let medium = Memory::holding(image.clone());
-    let over = medium.clone();
-    let store = Store::open_on(dir, Payload::Reference, |_| Ok(Box::new(over))).unwrap();
-    store.inventory(b"/w").unwrap();
+    open(&medium, dir).unwrap().inventory(b"/w").unwrap();
     let after = medium.image();
     let mut found = std::collections::BTreeSet::new();
     for (place, file) in &after.names {

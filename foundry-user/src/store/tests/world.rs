@@ -120,6 +120,18 @@ impl Tree {
     }
 }
 
+/// Opens the store in `dir` over `medium`. The lock is a real one: a program that another test starts
+/// holds the lock of the one before until it runs.
+pub(super) fn open(medium: &Memory, dir: &Path) -> Result<Store, StoreError> {
+    loop {
+        let over = medium.clone();
+        match Store::open_on(dir, Payload::Reference, |_| Ok(Box::new(over))) {
+            Err(StoreError::Busy { .. }) => std::thread::yield_now(),
+            opened => return opened,
+        }
+    }
+}
+
 fn stat(ino: u64, size: usize, at: i64) -> Stat {
     Stat {
         identity: FileIdentity { dev: 1, ino, btime_ns: 1_000 },
@@ -138,14 +150,7 @@ fn stat(ino: u64, size: usize, at: i64) -> Stat {
 impl World {
     /// Starts a daemon over `tree` with a store in `dir` on `medium`. `None` where the medium fails.
     pub(super) fn start(seed: u64, tree: Tree, medium: &Memory, dir: &Path) -> Option<Self> {
-        let store = loop {
-            let over = medium.clone();
-            match Store::open_on(dir, Payload::Reference, |_| Ok(Box::new(over))) {
-                // A program that another test starts holds the lock of the one before until it runs.
-                Err(StoreError::Busy { .. }) => std::thread::yield_now(),
-                opened => break opened.ok()?,
-            }
-        };
+        let store = open(medium, dir).ok()?;
         let store = Arc::new(store);
         let mut world = Self {
             rng: Rng(seed | 1),
