@@ -58,7 +58,7 @@ pub(super) fn killed_in_the_middle_of_a_copy(backend: &str) {
 /// Kills of one run in CI; `FOUNDRY_KILLS` asks for more. Loading probes takes most of a start's time.
 fn kills(backend: &str) -> u64 {
     let asked = std::env::var("FOUNDRY_KILLS").ok().and_then(|n| n.parse().ok());
-    asked.unwrap_or(if backend == "fanotify" { 24 } else { 8 })
+    asked.unwrap_or(if backend == "fanotify" { 12 } else { 4 })
 }
 
 /// Changes something at random. That it fails (the name is taken, or gone) is part of it.
