@@ -50,6 +50,11 @@ pub(super) struct Known {
     unsure: bool,
 }
 
+impl Known {
+    /// Something is durable, and nobody knows which generation.
+    const DOUBTFUL: Self = Self { changed: Some(u64::MAX), promised: true, unsure: true };
+}
+
 /// How many flushes of the store there were.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Flushes {
@@ -132,6 +137,8 @@ pub(super) struct Bricks {
     orphans: BTreeMap<OsBytes, Orphan>,
     /// Orphans by their last owner.
     left_by: BTreeSet<(ArtifactId, OsBytes)>,
+    /// Some were forgotten while the store may still have been at work on them.
+    forgot: bool,
 }
 
 impl Bricks {
@@ -149,7 +156,8 @@ impl Bricks {
         // What a recording does not hold cannot be built upon.
         let state = (!fresh && !directory).then_some(state);
         let date = state.map(|s| s.at);
-        let brick = Brick { state, date, stored: true, face, directory, ..Brick::default() };
+        let known = if self.forgot { Known::DOUBTFUL } else { Known::default() };
+        let brick = Brick { state, date, stored: true, face, directory, known, ..Brick::default() };
         if self.at.insert(path.clone(), brick).is_none() {
             self.orphans.insert(path, orphan);
         }
@@ -224,6 +232,7 @@ impl Bricks {
         let from = self.at.range(beneath.clone()..);
         let below = from.map(|(path, _)| path).take_while(|path| path.starts_with(&beneath));
         let gone: Vec<OsBytes> = below.cloned().chain([root.to_vec()]).collect();
+        self.forgot = true;
         for path in gone {
             self.forget(&path);
         }

@@ -1,6 +1,7 @@
 //! What is known of how much of a brick is durable, answer by answer.
 
 use super::*;
+use crate::artifact::FileIdentity;
 
 fn recalled() -> Brick {
     Brick { stored: true, ..Brick::default() }
@@ -73,4 +74,22 @@ fn a_brick_that_moves_over_a_promised_one_keeps_the_promise() {
     bricks.rename(b"/c", b"/b");
     bricks.get_mut(b"/b").unwrap().moved(now, over);
     assert_eq!(bricks.get(b"/b").unwrap().durable(now), Durable::Older);
+}
+
+#[test]
+fn what_was_forgotten_and_comes_again_is_not_taken_for_durable() {
+    let identity = FileIdentity { dev: 1, ino: 2, btime_ns: 3 };
+    let state = FoldedState { identity, size: 0, mtime_ns: 0, ctime_ns: 0, at: UnixNs(9) };
+    let head = || BrickHead { path: b"/w/a".to_vec(), state, face: None, directory: false };
+    let orphan = Orphan { seq: 1, since: MonotonicNs(0) };
+    let (now, mut bricks) = (flushes(4, 4), Bricks::default());
+    bricks.recalled(head(), false, orphan);
+    assert_eq!(bricks.get(b"/w/a").unwrap().durable(now), Durable::Newest);
+    bricks.forget_beneath(b"/w");
+    // The store may have been at work on it when it was asked what it has.
+    bricks.recalled(head(), false, orphan);
+    let brick = bricks.get_mut(b"/w/a").unwrap();
+    assert_eq!(brick.change(now, 1).0, Durable::Soon);
+    brick.changed(1, true, Known::default());
+    assert_eq!(brick.durable(flushes(5, 5)), Durable::Newest);
 }
