@@ -94,6 +94,8 @@ pub(super) struct Sim {
     root: Obj,
     /// The root is another one than the daemon was told of.
     root_unseen: bool,
+    /// Nobody watches.
+    away: bool,
     clock: i64,
     tracked: BTreeMap<Obj, ArtifactId>,
     events: VecDeque<Event>,
@@ -123,6 +125,7 @@ impl Sim {
             next_obj: 0,
             root: 0,
             root_unseen: false,
+            away: false,
             clock: 1_800_000_000_000_000_000,
             tracked: BTreeMap::new(),
             events: VecDeque::new(),
@@ -149,7 +152,7 @@ impl Sim {
 
     fn watch(&mut self) {
         self.tick();
-        self.root_unseen = false;
+        (self.root_unseen, self.away) = (false, false);
         let stat = self.stat(self.root);
         self.step(Input::Watch { root: ROOT.to_vec(), stat });
     }
@@ -157,6 +160,7 @@ impl Sim {
     /// The tree is watched no more.
     pub(super) fn leave(&mut self) {
         self.log.push("UNWATCH".to_owned());
+        self.away = true;
         self.step(Input::Unwatch { root: ROOT.to_vec() });
     }
 

@@ -30,7 +30,7 @@ impl Sim {
                 self.clock += 5_000_000;
                 self.tick();
             }
-            1 if self.root_unseen => self.watch(),
+            1 if self.root_unseen && !self.away => self.watch(),
             1..=3 if !self.events.is_empty() => self.deliver(),
             _ if !self.tasks.is_empty() => {
                 let i = self.rng.below(self.tasks.len());
