@@ -36,6 +36,7 @@ mod readers;
 mod recorder;
 mod reload;
 pub mod replay;
+mod roots;
 mod run_loop;
 mod service;
 mod shards;

@@ -87,6 +87,8 @@ pub struct Report {
     pub backend: String,
     /// Watched roots, as given (lossily UTF-8).
     pub roots: Vec<String>,
+    /// Of these, those whose directory cannot be read.
+    pub closed: Vec<String>,
     /// Counters and gauges; names end in their unit where they are not plain counts.
     pub numbers: BTreeMap<String, u64>,
     /// Dropped records by kind. Each was repaired by a coarser event.
@@ -150,7 +152,8 @@ impl Report {
             *slot = (*slot).max(*n);
         }
         numbers.insert("lost".to_owned(), lost.values().sum());
-        Self { backend: backend.to_owned(), roots, numbers, lost, first_fold: stats.first_fold }
+        let (backend, first_fold) = (backend.to_owned(), stats.first_fold);
+        Self { backend, roots, closed: vec![], numbers, lost, first_fold }
     }
 }
 

@@ -208,6 +208,7 @@ pub fn status(report: &Report) -> Value {
     for (name, value) in [
         ("backend", json!(report.backend)),
         ("roots", json!(report.roots)),
+        ("closed_roots", json!(report.closed)),
         ("lost_by_kind", json!(report.lost)),
         ("first_fold", json!(first)),
     ] {

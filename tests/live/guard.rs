@@ -159,3 +159,27 @@ fn an_ordinary_user_watches_a_tree() {
     let (status, said) = daemon.stop();
     assert_eq!(status.code(), Some(0), "{said}");
 }
+
+/// A root that is made again, closed at first, and opened then: no `sync` says that all is well before.
+#[test]
+fn a_root_that_is_closed_for_a_while() {
+    if std::env::var_os("FOUNDRY_LIVE").is_none() {
+        return println!("not asked for: FOUNDRY_LIVE is not set");
+    }
+    let home = Home::new();
+    home.write("tree/file", b"before");
+    let (program, tree) = (home.at("foundry-user"), home.at("tree"));
+    let more = ["--no-sandbox", "--sweep", "3600"];
+    let daemon = Daemon::start_as(NOBODY, &program, &tree, &home.at("store"), &more);
+    daemon.sync();
+    fs::remove_dir_all(&tree).unwrap();
+    fs::create_dir(&tree).unwrap();
+    home.write("tree/file", b"after");
+    chown(&tree, Some(NOBODY), Some(NOBODY)).unwrap();
+    fs::set_permissions(&tree, fs::Permissions::from_mode(0o000)).unwrap();
+    let said = daemon.ask(&["sync", "--timeout", "60"]).coded(3);
+    assert!(said.err.contains("cannot be read"), "{said:?}");
+    fs::set_permissions(&tree, fs::Permissions::from_mode(0o755)).unwrap();
+    daemon.sync();
+    daemon.verify_all();
+}

@@ -16,6 +16,9 @@ use std::process::Command;
 /// Exit code of an error of the medium.
 const IO: i32 = 5;
 
+/// Exit code where the environment does not allow it.
+const NOT_ALLOWED: i32 = 3;
+
 const MIB: usize = 1 << 20;
 
 /// What a medium does has nothing to do with where events come from.
@@ -169,4 +172,34 @@ pub(super) fn the_root_goes_and_comes_again(backend: &str) {
     daemon.sync();
     daemon.verify_all();
     assert!(brick::inspect(&scratch.store(), &scratch.tree().join("later")).is_some());
+}
+
+/// The sandbox is made for directories: one that is made again is closed, and nobody says that all is well.
+#[test]
+fn a_root_that_is_made_again_is_said_to_be_closed() {
+    let scratch = Scratch::new();
+    act::write(&scratch.tree().join("old"), b"before").unwrap();
+    let Some(daemon) = start(&scratch, BACKEND, &["--no-listen"]) else { return };
+    daemon.sync();
+    let kept =
+        |daemon: &Daemon| daemon.ask(&["status", "--json"]).ok().json()["closed_roots"].clone();
+    assert_eq!(kept(&daemon), serde_json::json!([]));
+    fs::remove_dir_all(scratch.tree()).unwrap();
+    daemon.sync();
+    fs::create_dir(scratch.tree()).unwrap();
+    act::write(&scratch.tree().join("new"), b"after").unwrap();
+    if !daemon.log().contains("landlock=\"Landlock") {
+        println!("no Landlock here: nothing is closed");
+        daemon.sync();
+        return daemon.verify_all();
+    }
+    let said = daemon.ask(&["sync", "--timeout", "60"]).coded(NOT_ALLOWED);
+    assert!(said.err.contains("cannot be read") && said.err.contains("restart"), "{said:?}");
+    assert_eq!(kept(&daemon)[0], scratch.tree().to_str().unwrap());
+    assert!(daemon.ask(&["status"]).ok().out.contains("cannot be read"));
+    assert!(daemon.stop().0.success());
+    let Some(daemon) = start(&scratch, BACKEND, &["--no-listen"]) else { return };
+    daemon.sync();
+    daemon.verify_all();
+    assert!(brick::inspect(&scratch.store(), &scratch.tree().join("new")).is_some());
 }

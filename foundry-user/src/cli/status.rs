@@ -54,6 +54,9 @@ fn sheet(report: &Report) -> String {
     };
     add("backend", &text::clean(&report.backend));
     add("watches", &roots.join(" "));
+    for root in &report.closed {
+        add("  cannot be read", &format!("{} (restart the daemon)", text::clean(root)));
+    }
     for name in FIRST {
         if let Some(n) = report.numbers.get(name) {
             add(name, &number(name, *n));

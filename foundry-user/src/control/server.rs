@@ -20,11 +20,14 @@ use tokio::time::timeout;
 /// Clients that are served at once.
 const MAX_CLIENTS: usize = 16;
 
+/// Whether a promise was kept for all that is watched; else what to do.
+pub type Synced = oneshot::Sender<Result<(), String>>;
+
 /// A request on its way to whoever can fulfil it. Dropping the sender refuses it.
 #[derive(Debug)]
 pub enum Call {
     /// Answer when everything that happened before is in the bricks.
-    Sync(oneshot::Sender<()>),
+    Sync(Synced),
     /// Answer with the counters.
     Status(oneshot::Sender<Report>),
     /// Let the annotator do something, and answer how things stand then.
@@ -113,7 +116,7 @@ async fn client(mut stream: UnixStream, calls: &mpsc::Sender<Call>) -> io::Resul
             }
             Some(Request::Sync { timeout: wait }) => {
                 tokio::select! {
-                    done = timeout(wait, until(calls, Call::Sync)) => done.unwrap_or_else(|_| Err("timeout".to_owned())),
+                    done = timeout(wait, synced(calls)) => done.unwrap_or_else(|_| Err("timeout".to_owned())),
                     // Nobody waits any more.
                     _ = gone(&stream) => return Ok(()),
                 }
@@ -168,6 +171,13 @@ async fn gone(stream: &UnixStream) -> io::Result<()> {
             Err(e) => return Err(e),
         }
     }
+}
+
+async fn synced(calls: &mpsc::Sender<Call>) -> Result<Vec<u8>, String> {
+    let (tx, rx) = oneshot::channel();
+    let refused = "the daemon is stopping";
+    calls.send(Call::Sync(tx)).await.map_err(|_| refused.to_owned())?;
+    rx.await.map_err(|_| refused.to_owned())?.map(|()| vec![])
 }
 
 async fn until(

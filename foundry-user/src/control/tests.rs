@@ -30,7 +30,7 @@ fn with_server(stuck: bool, talk: impl FnOnce(&Path) + Send + 'static) {
                 match call {
                     Call::Tasks(answer) => drop(answer.send(())),
                     Call::Sync(answer) if stuck => held.push(answer),
-                    Call::Sync(answer) => drop(answer.send(())),
+                    Call::Sync(answer) => drop(answer.send(Ok(()))),
                     Call::Status(answer) => {
                         let report = Report { backend: "test".to_owned(), ..Report::default() };
                         drop(answer.send(report));

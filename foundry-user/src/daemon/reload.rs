@@ -109,6 +109,7 @@ impl Loop {
         self.drain().await?;
         self.parts.reader.remove_root(root);
         self.parts.roots.retain(|other| other != root);
+        self.closed.remove(root);
         self.feed(Input::Unwatch { root: root.as_os_str().as_bytes().to_vec() }).await
     }
 

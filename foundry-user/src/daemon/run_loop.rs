@@ -14,19 +14,18 @@ use super::{FatalError, Listeners, Progress, Summary};
 use crate::annotate::service::Ask;
 use crate::clock;
 use crate::config::WatchConfig;
-use crate::control::server::Call;
+use crate::control::server::{Call, Synced};
 use crate::diagnostics::{Throttle, shown};
 use crate::event::{Event, MonotonicNs, UnixNs};
 use crate::pipeline::effect::{AnnotationOutcome, Effect, Update};
 use crate::pipeline::input::{Annotated, Input, ReadPart, StoreFailure};
 use crate::pipeline::{Pipeline, Settings};
-use crate::reader::{Reader, RootNews};
+use crate::reader::Reader;
 use crate::schedule::{Kept, Schedules};
 use crate::sources::Source;
 use crate::stats::{COMPARED, Report, loss_name};
 use crate::store::Store;
-use std::collections::BTreeMap;
-use std::ffi::OsStr;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
@@ -85,7 +84,9 @@ pub(super) struct Loop {
     pub(super) last_audit: u64,
     effects: Vec<Effect>,
     events: Vec<Event>,
-    syncs: BTreeMap<u64, oneshot::Sender<()>>,
+    syncs: BTreeMap<u64, Synced>,
+    /// Roots whose directory cannot be read.
+    pub(super) closed: BTreeSet<PathBuf>,
     last_sync: u64,
     /// The sync that ends the sweep under way, and when that began.
     sweeping: Option<(u64, UnixNs)>,
@@ -98,7 +99,7 @@ pub(super) struct Loop {
     stopping: bool,
     stopped: bool,
     /// Syncs whose processes have been captured.
-    captured: (mpsc::Sender<oneshot::Sender<()>>, mpsc::Receiver<oneshot::Sender<()>>),
+    captured: (mpsc::Sender<Synced>, mpsc::Receiver<Synced>),
     /// It was told twice: whatever is under way is left to itself.
     forced: bool,
 }
@@ -145,6 +146,7 @@ impl Loop {
             effects: vec![],
             events: vec![],
             syncs: BTreeMap::new(),
+            closed: BTreeSet::new(),
             last_sync: 0,
             sweeping: None,
             compared: None,
@@ -287,33 +289,6 @@ impl Loop {
         Ok(())
     }
 
-    /// A watched root may have been removed, made again, or moved: nothing above it says so.
-    async fn look_at_roots(&mut self) -> Result<(), FatalError> {
-        let look = |root: &PathBuf| match self.parts.reader.look_at_root(root) {
-            RootNews::Same => None,
-            news => Some((root.as_os_str().as_bytes().to_vec(), news)),
-        };
-        let news: Vec<_> = self.parts.roots.iter().filter_map(look).collect();
-        for (root, news) in news {
-            match news {
-                RootNews::Same => {}
-                RootNews::Replaced(stat) => {
-                    // The sandbox lets a directory that it was not made for be found, but not read.
-                    if let Err(error) = std::fs::read_dir(OsStr::from_bytes(&root)) {
-                        let root = shown(&root);
-                        tracing::warn!(?root, %error, "it was made again: restart to watch it");
-                    }
-                    self.feed(Input::Watch { root, stat }).await?;
-                }
-                RootNews::Gone => {
-                    let at = clock::monotonic();
-                    self.feed(Input::Event(Event::Sweep { at })).await?;
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Says what whoever runs the daemon may want to know of an event.
     fn remark(&self, event: &Event) {
         match event {
@@ -371,7 +346,7 @@ impl Loop {
     }
 
     /// Watched processes were captured for a sync: what is told of them comes first.
-    async fn processes_done(&mut self, answer: oneshot::Sender<()>) -> Result<(), FatalError> {
+    async fn processes_done(&mut self, answer: Synced) -> Result<(), FatalError> {
         // Dropping the answer refuses.
         if self.stopping {
             return Ok(());
@@ -382,8 +357,9 @@ impl Loop {
         self.sync(answer).await
     }
 
-    async fn sync(&mut self, answer: oneshot::Sender<()>) -> Result<(), FatalError> {
+    async fn sync(&mut self, answer: Synced) -> Result<(), FatalError> {
         self.drain().await?;
+        self.look_at_closed().await?;
         self.last_sync += 1;
         self.syncs.insert(self.last_sync, answer);
         self.feed(Input::Sync { ticket: self.last_sync }).await
@@ -459,8 +435,9 @@ impl Loop {
                 Ok(())
             }
             Effect::SyncDone { ticket } => {
+                let kept = self.all_open();
                 // A client that left needs no answer.
-                let _heard = self.syncs.remove(&ticket).is_some_and(|c| c.send(()).is_ok());
+                let _heard = self.syncs.remove(&ticket).is_some_and(|c| c.send(kept).is_ok());
                 Ok(())
             }
             Effect::Publish(update) => {
@@ -492,6 +469,7 @@ impl Loop {
         if let Some(at) = self.compared {
             report.numbers.insert(COMPARED.to_owned(), seconds(at));
         }
+        report.closed = self.closed.iter().map(|r| r.to_string_lossy().into_owned()).collect();
         report
     }
 }
