@@ -4,6 +4,7 @@
 // Keeps: the last line counts what passed and what failed.
 import assert from "node:assert/strict";
 import path from "node:path";
+import { controlTests } from "./controls.mjs";
 import { makeTree, startDaemon } from "./daemon.mjs";
 import { elsewhereTests } from "./elsewhere.mjs";
 import { mapTests } from "./map.mjs";
@@ -22,7 +23,7 @@ t.daemon = await startDaemon(t.program, place);
 /** Only tests whose names hold this, after the first. */
 const only = process.env.FOUNDRY_ONLY ?? "";
 let [passed, failed] = [0, 0];
-for (const [name, test] of Object.entries({ ...mapTests(t), ...elsewhereTests(t), ...memoryTests(t) })) {
+for (const [name, test] of Object.entries({ ...mapTests(t), ...controlTests(t), ...elsewhereTests(t), ...memoryTests(t) })) {
   if (passed > 0 && !name.includes(only)) continue;
   const begun = Date.now();
   try {

@@ -326,6 +326,9 @@ impl Pipeline {
         if let Some(brick) = brick.filter(|_| !corrupt) {
             brick.changed(answer.ticket, new, before);
         }
+        if let Some(path) = id.filter(|_| new).and_then(|id| self.registry.dir_path(id)) {
+            self.publish(Update::Directory { path });
+        }
         match id {
             None => {
                 self.directories.world.running = false;

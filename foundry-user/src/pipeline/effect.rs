@@ -160,6 +160,8 @@ pub enum Update {
     Renamed { artifact: ArtifactId, from: OsBytes, to: OsBytes },
     /// An artifact could not be read.
     Unreadable { artifact: ArtifactId, path: OsBytes, failure: crate::pipeline::input::ReadFailure },
+    /// The brick of a directory has a new generation.
+    Directory { path: OsBytes },
     /// The brick of a process has a new generation.
     Captured { pid: u32 },
     /// A program started.

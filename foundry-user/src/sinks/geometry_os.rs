@@ -181,7 +181,10 @@ fn note(update: &Update, dirty: &mut BTreeSet<Vec<u8>>) {
         Update::Captured { pid } => {
             dirty.insert(format!("pid:{pid}").into_bytes());
         }
-        Update::Unreadable { .. } | Update::Exec { .. } | Update::Mapped { .. } => {}
+        Update::Directory { .. }
+        | Update::Unreadable { .. }
+        | Update::Exec { .. }
+        | Update::Mapped { .. } => {}
     }
 }
 

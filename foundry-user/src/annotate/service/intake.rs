@@ -171,7 +171,10 @@ impl<'a> Intake<'a> {
             Update::Mapped { path, executable: true, .. } => {
                 self.used.entry(path.clone()).or_insert(Priority::Mapped);
             }
-            Update::Captured { .. } | Update::Mapped { .. } | Update::Unreadable { .. } => {}
+            Update::Directory { .. }
+            | Update::Captured { .. }
+            | Update::Mapped { .. }
+            | Update::Unreadable { .. } => {}
         }
         Ok(())
     }

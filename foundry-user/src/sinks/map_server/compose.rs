@@ -12,7 +12,7 @@ pub(super) mod tests;
 use super::bricks::Bricks;
 use super::layout::{NodeId, Run};
 use super::summary::Summary;
-use super::world::{State, World};
+use super::world::{State, Whole, World};
 use std::sync::Arc;
 
 /// Cells of a tile, and the binary logarithm of four of that.
@@ -81,8 +81,19 @@ impl Plan {
     pub(super) fn new(world: &World, place: Place, at: Option<(NodeId, u64)>) -> Self {
         let mut touched = 0;
         let mut parts = vec![];
-        for (id, node) in world.layout.leaves(place.start(), place.end()) {
-            let Some(run) = node.run() else { continue };
+        let mut from = place.start();
+        while let Some((id, node)) = world.layout.leaves(from, place.end()).next() {
+            let Some(run) = node.run() else { break };
+            // From far away a directory is one cell, and its own brick knows its colour: what is in it
+            // need not be gone through.
+            let far = at.is_none() && place.level > OWNED_LEVEL;
+            if let Some(whole) = far.then(|| world.seen_afar(id, place.level)).flatten() {
+                touched = touched.max(whole.touched);
+                from = whole.run.end.max(run.end);
+                parts.push(Part::directory(whole));
+                continue;
+            }
+            from = run.end;
             touched = touched.max(world.touched(id));
             let summary = world.summary(id).filter(|_| !node.gone).cloned();
             let generation = at.filter(|(wanted, _)| *wanted == id).map(|(_, number)| number);
@@ -110,6 +121,12 @@ impl Plan {
 }
 
 impl Part {
+    fn directory(whole: Whole) -> Self {
+        let Whole { run, summary, .. } = whole;
+        let (path, state) = (vec![], State::Folded);
+        Self { run, summary: Some(Arc::new(summary)), path, state, gone: false, generation: None }
+    }
+
     /// Takes the content from an earlier generation, where one was asked for.
     fn go_back(&mut self, bricks: &Bricks) {
         let Some(number) = self.generation else { return };

@@ -15,7 +15,7 @@ const MOST_WRITERS: usize = 4096;
 pub(super) const TILE_BYTES: u64 = 1 << 16;
 
 /// One folded artifact, in short.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Summary {
     pub(super) generation: u64,
     pub(super) size: u64,

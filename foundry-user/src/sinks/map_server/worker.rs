@@ -5,14 +5,17 @@
 
 mod walk;
 
+use super::bricks::ReadFile;
 use super::layout::{NodeId, NodeKind, ROOT};
 use super::live::{Entry, EntryKind, Severity};
 use super::metrics::Metrics;
 use super::summary::{Summary, TILE_BYTES, seconds};
-use super::world::{Change, State};
+use super::world::{Change, Far, State};
 use super::{MapConfig, Shared};
+use crate::directory::Total;
 use crate::event::Actor;
 use crate::pipeline::effect::Update;
+use foundry_brick::Brick;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLockWriteGuard};
 use std::time::Duration;
@@ -90,6 +93,11 @@ impl Worker {
                 .map(|(id, _)| (id, world.layout.path(id)))
                 .collect()
         };
+        // Directories first: there are few of them, and they show the whole from afar.
+        for (id, path) in self.directories() {
+            let change = self.read_anew(id, &path);
+            self.shared.hub.publish(&change, None);
+        }
         for some in leaves.chunks(SCAN_STEP) {
             let mut change = Change::default();
             for (id, path) in some {
@@ -107,11 +115,19 @@ impl Worker {
         false
     }
 
+    fn directories(&self) -> Vec<(NodeId, Vec<u8>)> {
+        let world = self.world();
+        let all = (0_u32..).map_while(|id| Some((id, world.layout.node(id)?)));
+        all.filter(|(_, node)| !node.gone && node.kind == NodeKind::Directory)
+            .map(|(id, _)| (id, world.layout.path(id)))
+            .collect()
+    }
+
     /// Reads a brick where its generation is not the one that is known.
     fn read_anew(&self, id: NodeId, path: &[u8]) -> Change {
         let Ok(brick) = self.shared.bricks.open(path, None) else { return Change::default() };
         if brick.meta().kind == foundry_brick::Kind::Directory {
-            return Change::default();
+            return self.directory(path, &brick);
         }
         let known = self.shared.world().summary(id).map(|summary| summary.generation);
         if known == Some(brick.generation()) {
@@ -191,6 +207,13 @@ impl Worker {
                 };
                 self.tell(EntryKind::Unreadable, changed, path, None);
             }
+            Update::Directory { path } => {
+                let id = self.shared.world().layout.find(path);
+                if let Some(id) = id {
+                    let change = self.read_anew(id, path);
+                    self.shared.hub.publish(&change, None);
+                }
+            }
             Update::Captured { pid } => {
                 // Once a second from each process: nothing that somebody did.
                 self.committed(format!("pid:{pid}").as_bytes(), None, None, None);
@@ -202,6 +225,17 @@ impl Worker {
         }
     }
 
+    /// A directory is where its files lie; its brick says what they look like from afar.
+    fn directory(&self, path: &[u8], brick: &Brick<ReadFile>) -> Change {
+        // Where it cannot be read, its files are gone through.
+        let Ok(Some(parts)) = brick.parts() else { return Change::default() };
+        let mut total = Total::default();
+        parts.iter().for_each(|(_, part)| total.add(part.length, part.top));
+        let size = parts.iter().map(|(_, part)| part.length).fold(0, u64::saturating_add);
+        let far = Far { generation: brick.generation(), size, top: total.top() };
+        self.world().fold_directory(path, far)
+    }
+
     fn committed(
         &self,
         path: &[u8],
@@ -210,10 +244,6 @@ impl Worker {
         kind: Option<EntryKind>,
     ) {
         let Ok(brick) = self.shared.bricks.open(path, None) else { return };
-        // A directory is where its files lie; its own brick says nothing that the map does not know.
-        if brick.meta().kind == foundry_brick::Kind::Directory {
-            return;
-        }
         let known = {
             let world = self.shared.world();
             let id = world.layout.find(path);

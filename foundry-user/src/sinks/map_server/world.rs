@@ -3,8 +3,10 @@
 //! Knows: the layout and the summaries. Must never know: clients, HTTP, how tiles are encoded.
 //! Keeps: `seq` grows with every change; a node's `touched` is the seq of its last one.
 
-use super::layout::{Layout, NodeId, NodeKind, Placed, Run};
+use super::classes::DATA;
+use super::layout::{Layout, NodeId, NodeKind, Placed, ROOT, Run};
 use super::summary::{Summary, Writers};
+use foundry_brick::cells::Cell;
 use std::sync::Arc;
 
 /// What is known of a node's content.
@@ -53,6 +55,34 @@ struct Info {
     touched: u64,
     state: State,
     summary: Option<Arc<Summary>>,
+    /// Of a directory: its brick from afar, and what is known of everything below it.
+    far: Option<Far>,
+    below: Below,
+}
+
+/// What a directory's brick says of all that is below it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Far {
+    pub(super) generation: u64,
+    /// Bytes, in pages.
+    pub(super) size: u64,
+    pub(super) top: Cell,
+}
+
+/// A directory that is shown as one.
+#[derive(Debug)]
+pub(super) struct Whole {
+    pub(super) run: Run,
+    pub(super) summary: Summary,
+    pub(super) touched: u64,
+}
+
+/// The last change below a directory.
+#[derive(Clone, Copy, Debug, Default)]
+struct Below {
+    seq: u64,
+    at: u32,
+    writer: u8,
 }
 
 impl World {
@@ -128,6 +158,7 @@ impl World {
         self.seq += 1;
         let seq = self.seq;
         self.info(placed.node).touched = seq;
+        self.note_above(placed.node);
         let mut change = Change { seq, ..Change::default() };
         let node = self.layout.node(placed.node);
         let run = node.and_then(|node| node.run());
@@ -152,6 +183,67 @@ impl World {
         }
         self.unsaved |= before != run || !placed.directories.is_empty();
         change
+    }
+
+    /// Tells all directories above a node that it changed.
+    fn note_above(&mut self, id: NodeId) {
+        let last = self.summary(id).and_then(|s| s.writers.iter().max_by_key(|w| w.2)).copied();
+        let (_, writer, at) = last.unwrap_or_default();
+        let (seq, mut up) = (self.seq, id);
+        while up != ROOT {
+            up = self.layout.node(up).map_or(ROOT, |node| node.parent);
+            let below = &mut self.info(up).below;
+            below.seq = seq;
+            if at >= below.at {
+                (below.at, below.writer) = (at, writer);
+            }
+        }
+    }
+
+    /// A directory's brick has another generation. Only from afar that is seen: the tiles at its first
+    /// index are named, and of these the ones that show it as a whole.
+    pub(super) fn fold_directory(&mut self, path: &[u8], far: Far) -> Change {
+        let Some(id) = self.layout.find(path) else { return Change::default() };
+        let Some(run) = self.layout.node(id).and_then(|node| node.runs.first().copied()) else {
+            return Change::default();
+        };
+        if self.info(id).far == Some(far) {
+            return Change::default();
+        }
+        self.seq += 1;
+        let seq = self.seq;
+        let info = self.info(id);
+        (info.far, info.below.seq) = (Some(far), seq);
+        Change { seq, ranges: vec![(run.start, run.start + 1)], nodes: vec![] }
+    }
+
+    /// The outermost directory around a leaf of which all is less than one cell of `level`, as its brick
+    /// has it.
+    pub(super) fn seen_afar(&self, leaf: NodeId, level: u32) -> Option<Whole> {
+        let above = |id: NodeId| self.layout.node(id).map(|node| node.parent);
+        let chain = std::iter::successors(above(leaf), |id| above(*id));
+        let fits = |id: NodeId| {
+            let far = self.nodes.get(id as usize)?.far?;
+            let node = self.layout.node(id).filter(|node| !node.gone && id != ROOT)?;
+            let [run] = node.runs.as_slice() else { return None };
+            let cell = |index: u64| index >> (2 * level);
+            (cell(run.start) == cell(run.end - 1)).then_some((id, *run, far))
+        };
+        let (id, run, far) = chain.map_while(fits).last()?;
+        let below = self.nodes.get(id as usize)?.below;
+        let first = self.layout.leaves(run.start, run.end).find_map(|(id, _)| self.summary(id));
+        let class = first.and_then(|s| s.classes.first()).map_or(DATA, |(_, class)| *class);
+        let size = far.size.clamp(1, run.len());
+        let summary = Summary {
+            generation: far.generation,
+            size,
+            level,
+            cells: vec![far.top],
+            classes: vec![(size, class)],
+            writers: vec![(size, below.writer, below.at)],
+            ..Summary::default()
+        };
+        Some(Whole { run, summary, touched: below.seq })
     }
 
     /// An artifact exists, and is not folded yet.
@@ -195,6 +287,7 @@ impl World {
             }
         }
         self.unsaved = true;
+        self.note_above(placed.node);
         for dir in &placed.directories {
             self.info(*dir).touched = seq;
         }

@@ -175,3 +175,25 @@ fn spans_say_what_is_content_and_what_is_room() {
         .collect();
     assert_eq!(spans, [(5000, 2), (8192, 1), (12_288, 13), (65_536, 0)]);
 }
+
+#[test]
+fn from_afar_a_directory_is_drawn_from_its_own_brick() {
+    use super::super::world::Far;
+    let mut f = fixture(&[5000, 70_000, 300_000, 1, 20_000]);
+    let path = f.world.layout.path(f.world.layout.at(0)[f.world.layout.at(0).len() - 2]);
+    let at = |world: &World, level| {
+        let plan = Plan::new(world, Place::new(level, 0).unwrap(), None);
+        (plan.parts.len(), plan.touched)
+    };
+    let parts = f.files.len();
+    assert_eq!(at(&f.world, 12).0, parts, "no brick of the directory is known");
+    let far = Far { generation: 1, size: 400_000, top: [9, 8, 7, 6] };
+    let change = f.world.fold_directory(&path, far);
+    assert_eq!(change.ranges.len(), 1);
+    assert_eq!(at(&f.world, 12), (1, change.seq), "one brick instead of its files");
+    assert_eq!(at(&f.world, 7).0, parts, "nearer than that the files are seen");
+    let body = tile(&f, 12, 0);
+    assert_eq!((body[6], &body[32..36]), (4, &[9, 8, 7, 6][..]));
+    // The same again is no news.
+    assert_eq!(f.world.fold_directory(&path, far), super::super::world::Change::default());
+}

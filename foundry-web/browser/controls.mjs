@@ -1,0 +1,163 @@
+// What a person can turn and press: views, time, search, pause, follow, themes, and what is said of errors.
+//
+// Knows: the page's elements, window.__brick. Must never know: how the page is made.
+import assert from "node:assert/strict";
+import { readFileSync, writeFileSync } from "node:fs";
+import path from "node:path";
+import { lookAt, notBlank, open, settled } from "./page.mjs";
+
+const AT = 301;
+
+export function controlTests(t) {
+  const { page, place, browser } = t;
+  const file = path.join(place.tree, "pattern.bin");
+  const startOf = async (name) => (await page.evaluate(async (p) => (await fetch(`api/v1/path?path=${encodeURIComponent(p)}`)).json(), path.join(place.tree, name))).nodes.at(-1).runs[0][0];
+  const until = (what, arg) => page.waitForFunction(what, arg, { polling: 50 });
+  const change = (value) => {
+    const bytes = readFileSync(file);
+    bytes[AT] = value;
+    writeFileSync(file, bytes);
+  };
+  const press = async (key) => {
+    await page.focus("#stage");
+    await page.keyboard.press(key);
+  };
+  const find = async (words) => {
+    await press("/");
+    await page.waitForSelector("dialog.search[open]");
+    await page.fill(".search input", words);
+    await until(() => /find/.test(document.querySelector(".search .note")?.textContent ?? "") && !/^sym/.test(document.querySelector(".search .note").textContent));
+    const note = await page.textContent(".search .note");
+    await page.keyboard.press("Escape");
+    return { hits: Number(/^(\d+) find/.exec(note)?.[1] ?? 0), note };
+  };
+
+  return {
+    async "a byte is the same in every view, and a link keeps the view"() {
+      await press("Escape");
+      const start = await startOf("pattern.bin");
+      const byte = readFileSync(file)[AT];
+      for (const layout of ["z-order", "scan", "hilbert"]) {
+        await page.selectOption('select[aria-label="Curve"]', layout);
+        await lookAt(page, start + AT, 8);
+        await notBlank(page);
+        await until(([i, b]) => window.__brick.byteAt(i) === b, [start + AT, byte]);
+        assert.match(await page.textContent(".breadcrumb"), /pattern\.bin.*\+0x12d/);
+      }
+      await page.selectOption('select[aria-label="Palette"]', "entropy");
+      await press("ArrowRight");
+      await until(() => /at=.*colour=entropy/.test(decodeURIComponent(location.hash)));
+      const before = await page.evaluate(() => window.__brick.camera());
+      await page.reload();
+      await settled(page);
+      const after = await page.evaluate(() => window.__brick.camera());
+      assert.ok(Math.abs(after.scale / before.scale - 1) < 1e-3 && Math.abs(after.x - before.x) < 2, "the link shows the same place");
+      assert.equal(await page.inputValue('select[aria-label="Palette"]'), "entropy");
+      await press("1");
+      assert.equal(await page.inputValue('select[aria-label="Palette"]'), "class");
+    },
+
+    async "what is under the pointer is shown and spoken, and the small map leads anywhere"() {
+      const start = await startOf("pattern.bin");
+      await lookAt(page, start + AT, 24);
+      const at = await page.evaluate((i) => window.__brick.place(i), start + AT);
+      await page.mouse.move(at.x, at.y);
+      await until((b) => !document.querySelector(".tip").hidden && document.querySelector(".tip").textContent.includes(b), `byte ${readFileSync(file)[AT].toString(16).padStart(2, "0")}`);
+      await until(() => /pattern\.bin/.test(document.querySelector(".sr-only[aria-live]").textContent));
+      await page.mouse.move(2, 300);
+      const { x } = await page.evaluate(() => window.__brick.camera());
+      await page.click(".minimap", { position: { x: 20, y: 120 } });
+      await until((was) => window.__brick.camera().x !== was, x);
+    },
+
+    async "dark and light, by key"() {
+      const corner = () => page.evaluate(() => window.__brick.pixelAt(3, 300).split(",").map(Number));
+      await press("0");
+      await settled(page);
+      const dark = await corner();
+      await press("t");
+      await until((was) => window.__brick.pixelAt(3, 300) !== was, dark.join(","));
+      assert.equal(await page.getAttribute("html", "data-theme"), "light");
+      assert.ok((await corner())[0] > dark[0] + 100, "the ground is light");
+      await notBlank(page);
+      await press("t");
+      await until((was) => window.__brick.pixelAt(3, 300) === was, dark.join(","));
+    },
+
+    async "paused, the map stays as it was; after it, it is as it is"() {
+      const start = await startOf("pattern.bin");
+      await lookAt(page, start + AT, 8);
+      const before = readFileSync(file)[AT];
+      const heard = () => page.evaluate(() => window.__brick.heard().length);
+      await press("p");
+      await page.waitForSelector('[title^="Pause"][aria-pressed="true"]');
+      const n = await heard();
+      change(before ^ 255);
+      // It has been told, and keeps it back.
+      await until((was) => window.__brick.heard().length > was, n);
+      assert.equal(await page.evaluate((i) => window.__brick.byteAt(i), start + AT), before);
+      await press("p");
+      await until(([i, b]) => window.__brick.byteAt(i) === b, [start + AT, before ^ 255]);
+    },
+
+    async "following, the map goes to where something happens"() {
+      await page.evaluate(() => window.__brick.setCamera(0, 0, 0.01));
+      await press("f");
+      await page.waitForSelector('[title^="Follow"][aria-pressed="true"]');
+      change(9);
+      await until(() => window.__brick.camera().scale > 0.1);
+      await press("f");
+      await page.waitForSelector('[title^="Follow"][aria-pressed="false"]');
+    },
+
+    async "time goes back and forth, and changes are gone through"() {
+      await page.evaluate((p) => (location.hash = `path=${encodeURIComponent(p)}`), file);
+      await until(() => document.querySelector(".inspector h2")?.textContent === "pattern.bin");
+      await page.waitForSelector(".past input");
+      const label = await page.textContent(".past-label");
+      await page.focus(".past input");
+      await page.keyboard.press("ArrowLeft");
+      await until((was) => document.querySelector(".past-label").textContent.split(" ")[1] !== was.split(" ")[1], label);
+      await until(() => /[#&]g=\d/.test(location.hash));
+      await page.keyboard.press("ArrowRight");
+      await page.click("text=What changed in it");
+      await until(() => /\d+ ranges?, /.test(document.querySelector(".past .row").textContent));
+      await page.click('[aria-label^="Next change"]');
+      await settled(page);
+      await press("Escape");
+    },
+
+    async "a search finds names, hashes, facts and what stands in a file"() {
+      const about = await page.evaluate(async (p) => {
+        const { nodes } = await (await fetch(`api/v1/path?path=${encodeURIComponent(p)}`)).json();
+        return (await fetch(`api/v1/artifacts/${nodes.at(-1).id}/about`)).json();
+      }, path.join(place.tree, "sub", "file-13"));
+      assert.ok((await find("path:file-13")).hits >= 1);
+      assert.ok((await find(`hash:${about.blake3.slice(0, 16)}`)).hits >= 1, "by the start of its hash");
+      assert.ok((await find('"hostile names"')).hits >= 1, "bytes of a file");
+      const [key, value] = Object.entries(about.facts).find(([, v]) => typeof v === "string" && /^\w+$/.test(v));
+      assert.ok((await find(`${key}=${value}`)).hits >= 1, `${key}=${value}`);
+      assert.ok((await find(`fact:${value}`)).hits >= 1, `fact:${value}`);
+      assert.equal((await find("path:nothing-has-this-name")).hits, 0);
+      await press("Escape");
+    },
+
+    async "a tile that was changed on its way is not shown, and that is said"() {
+      const { page: other } = await open(browser);
+      try {
+        await other.route("**/api/v1/tiles/**", async (route) => {
+          const response = await route.fetch();
+          const body = await response.body();
+          if (body.length > 100) body[90] ^= 1;
+          await route.fulfill({ response, body });
+        });
+        await other.goto(t.daemon.link);
+        await other.waitForSelector(".message.error");
+        assert.match(await other.textContent(".message.error"), /does not hash to what it says/);
+        assert.equal(await other.evaluate(() => window.__brick.tiles().loaded), 0);
+      } finally {
+        await other.close();
+      }
+    },
+  };
+}

@@ -1,1 +1,0 @@
-import"./index-DhklVDAc.js";import"./init-DnSgbs4i.js";

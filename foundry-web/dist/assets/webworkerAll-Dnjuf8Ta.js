@@ -1,0 +1,1 @@
+import"./index-AP63KEgV.js";import"./init-qj9jgJxG.js";
