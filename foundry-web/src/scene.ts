@@ -232,7 +232,7 @@ export abstract class Scene {
     const offset = leaf ? index - (leaf.runs[0]?.[0] ?? 0) : null;
     const inside = leaf && offset !== null && offset < leaf.size;
     const regions = inside ? this.nodes.regionsAt(leaf, offset).filter((r) => r.kind !== "segment") : [];
-    const place = !inside ? null : leaf.kind === "process" ? addressOf(regions, offset) : `+${formatHex(offset)}`;
+    const place = !inside ? null : leaf.kind === "process" ? addressOf(regions, offset) || null : `+${formatHex(offset)}`;
     this.breadcrumb.show(this.world?.host ?? "", chain, regions, place, (node) => (node ? this.flyToNode(node, null) : this.goHome()));
   }
 

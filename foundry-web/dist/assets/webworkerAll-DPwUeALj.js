@@ -1,0 +1,1 @@
+import"./index-Z55eXdGT.js";import"./init-yiBE2yTM.js";

@@ -1,1 +1,0 @@
-import"./index-AP63KEgV.js";import"./init-qj9jgJxG.js";
