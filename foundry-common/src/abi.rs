@@ -226,7 +226,7 @@ pub const fn inode_key(ino: u64, super_block: u64, generation: u32) -> [u64; 2] 
 /// Most messages of one kind between two drains, or a few more where several processors say it.
 pub const LOGGED_MOST: u64 = 8;
 /// Kinds of messages.
-pub const LOGGED_KINDS: usize = 5;
+pub const LOGGED_KINDS: usize = 3;
 
 /// Words of the array `GLOBAL`, shared by everybody.
 pub mod global {

@@ -9,7 +9,6 @@
 use crate::atomic::Word;
 use crate::emit::{self, count};
 use crate::foundry_common::abi::{FileState, Geometry, MAX_WORDS, WORDS_PER_CHANGE, global, state};
-use crate::log;
 use crate::maps::{BITMAPS, FILES, SEEN};
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 
@@ -111,7 +110,6 @@ pub fn mark_from(slot: u32, len: u64) {
 #[inline(never)]
 pub fn mark_whole(slot: u32) {
     count(global::WHOLE_UNSURE);
-    log::no_range(slot);
     mark(slot, 0, u64::MAX);
 }
 
@@ -134,21 +132,14 @@ pub fn mark(slot: u32, start: u64, end: u64) {
         let last = if last > 63 { 63 } else { last };
         bits(first, last)
     } else {
-        match set_words(&file, &geometry, first, last) {
-            Some(summary) => summary,
-            None => {
-                log::too_long(slot, start, end);
-                1 << 63
-            }
-        }
+        set_words(&file, &geometry, first, last)
     };
     ring_if_needed(&file, slot, summary, start, end);
 }
 
-/// Sets the fine bits, and returns the summary bits that say so; `None` where there are too many of
-/// them, and the artifact is flagged as whole-dirty instead.
+/// Sets the fine bits, and returns the summary bits that say so.
 #[inline(always)]
-fn set_words(file: &Slot, geometry: &Geometry, first: u64, last: u64) -> Option<u64> {
+fn set_words(file: &Slot, geometry: &Geometry, first: u64, last: u64) -> u64 {
     let top = u64::from(geometry.words) * 64 - 1;
     let first = if first > top { top } else { first };
     let last = if last > top { top } else { last };
@@ -157,7 +148,7 @@ fn set_words(file: &Slot, geometry: &Geometry, first: u64, last: u64) -> Option<
     if last_word - word >= u64::from(WORDS_PER_CHANGE) || last_word >= u64::from(MAX_WORDS) {
         file.flags.fetch_or(state::WHOLE);
         count(global::WHOLE_RANGE);
-        return None;
+        return 1 << 63;
     }
     let mut summary = 0;
     for _ in 0..WORDS_PER_CHANGE {
@@ -173,7 +164,7 @@ fn set_words(file: &Slot, geometry: &Geometry, first: u64, last: u64) -> Option<
         summary |= 1 << ((word >> geometry.summary_shift) & 63);
         word += 1;
     }
-    Some(summary)
+    summary
 }
 
 #[inline(always)]

@@ -11,9 +11,9 @@ use crate::foundry_common::abi::{
 use crate::kernel::{self, Pointer};
 use crate::maps::{BELL, GLOBAL, LIFE};
 use crate::{dirty, log};
+use aya_ebpf::helpers::generated::bpf_get_current_comm;
 use aya_ebpf::helpers::{
-    bpf_get_current_cgroup_id, bpf_get_current_comm, bpf_get_current_pid_tgid,
-    bpf_get_current_uid_gid, bpf_ktime_get_ns,
+    bpf_get_current_cgroup_id, bpf_get_current_pid_tgid, bpf_get_current_uid_gid, bpf_ktime_get_ns,
 };
 use aya_ebpf::maps::ring_buf::RingBufEntry;
 
@@ -52,8 +52,19 @@ fn header(kind: u16, len: usize) -> Header {
         reserved: 0,
         // SAFETY: the helper has no preconditions.
         cgroup: unsafe { bpf_get_current_cgroup_id() },
-        comm: bpf_get_current_comm().unwrap_or([0; COMM_BYTES]),
+        comm: comm(),
     }
+}
+
+/// The command name of the current thread. In words, so that it is copied by words: byte by byte,
+/// old verifiers lose their way in the largest probe.
+#[inline(always)]
+fn comm() -> [u8; COMM_BYTES] {
+    let mut words = [0_u64; COMM_BYTES / 8];
+    // SAFETY: the helper writes as many bytes as it is told, and zeroes where it fails.
+    unsafe { bpf_get_current_comm(words.as_mut_ptr().cast(), COMM_BYTES as u32) };
+    // SAFETY: both are plain bytes, of one size.
+    unsafe { core::mem::transmute(words) }
 }
 
 /// The doorbell.
