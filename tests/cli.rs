@@ -3,6 +3,7 @@
 //! Knows: the command line's contract. Must never know: the crates behind it.
 
 mod annotate;
+mod differences;
 mod errors;
 mod exports;
 mod round_trip;

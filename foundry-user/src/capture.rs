@@ -6,8 +6,9 @@
 
 use crate::clock;
 use crate::directory::{Process, Total};
+use crate::process::maps::Mapping;
 use crate::process::sample::{Live, Sampled};
-use crate::process::{CaptureError, Survey, Target};
+use crate::process::{CaptureError, Functions, Relaid, Survey, Target};
 use crate::store::Disk;
 use crate::store::medium::{Medium, Opened};
 use foundry_brick::parts::{Attribute, PAGE_ORDER, Parts};
@@ -41,7 +42,7 @@ pub fn capture_into(
 ) -> Result<Captured, CaptureError> {
     let dir = place.parent().filter(|dir| !dir.as_os_str().is_empty());
     let disk = Disk::new(dir.unwrap_or(Path::new("."))).map_err(io_error)?;
-    capture(&disk, target, place, beside, payload)
+    capture(&disk, target, (place, beside), payload, &mut Functions::default())
 }
 
 /// Captures a process into the brick at `place`; a new one is written at `beside` first, on the same
@@ -52,14 +53,14 @@ pub fn capture_into(
 pub fn capture(
     medium: &dyn Medium,
     target: &Target,
-    place: &Path,
-    beside: &Path,
+    (place, beside): (&Path, &Path),
     payload: Payload,
+    functions: &mut Functions,
 ) -> Result<Captured, CaptureError> {
     let continued =
         if payload == Payload::Reference { existing(medium, target, place)? } else { None };
     if let Some((mut editor, parts)) = continued {
-        let survey = Survey::take(target, Some(parts))?;
+        let survey = Survey::take_with(target, Some(parts), functions)?;
         // Nobody tells here what was flushed.
         editor.settle_first();
         let resident = resident(&survey.parts);
@@ -72,7 +73,7 @@ pub fn capture(
         }
         return Ok(Captured { committed, sampled, resident, shown });
     }
-    let survey = Survey::take(target, None)?;
+    let survey = Survey::take_with(target, None, functions)?;
     let resident = resident(&survey.parts);
     let (shown, committed, sampled) = begin(medium, beside, |storage| {
         let memory = &mut Live(target.pid());
@@ -90,6 +91,34 @@ pub fn capture(
     }
     medium.rename(beside, place).map_err(io_error)?;
     Ok(Captured { committed, sampled, resident, shown })
+}
+
+/// As [`capture`] where only the layout is another, and is `mappings` now: what stayed is not looked into.
+/// `None` where the brick has to be made from everything.
+///
+/// # Errors
+/// As [`capture`].
+pub fn follow(
+    medium: &dyn Medium,
+    target: &Target,
+    mappings: &[Mapping],
+    (place, beside): (&Path, &Path),
+    functions: &mut Functions,
+) -> Result<Option<Captured>, CaptureError> {
+    let Some((mut editor, parts)) = existing(medium, target, place)? else { return Ok(None) };
+    // Nobody tells here what was flushed.
+    editor.settle_first();
+    let Some(relaid) = Relaid::new(parts, mappings.to_vec())? else { return Ok(None) };
+    let brick = Brick::open(medium.open(place).map_err(io_error)?)?;
+    let memory = &mut Live(target.pid());
+    let (parts, committed, sampled) =
+        relaid.refold(target, (&mut editor, &brick), memory, functions, clock::wall().0)?;
+    if editor.needs_compaction() {
+        begin(medium, beside, |storage| Ok(editor.compact_into(storage)?))?;
+        medium.rename(beside, place).map_err(io_error)?;
+    }
+    let (resident, shown) = (resident(&parts), shown(target, &parts));
+    Ok(Some(Captured { committed, sampled, resident, shown }))
 }
 
 fn shown(target: &Target, parts: &Parts) -> Process {

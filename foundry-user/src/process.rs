@@ -9,12 +9,15 @@ pub mod capture;
 pub mod layout;
 pub mod maps;
 pub mod pages;
+mod partial;
 pub mod regions;
 pub mod sample;
 mod sys;
 mod target;
 
 pub use capture::{CaptureError, Survey};
+pub use partial::Relaid;
+pub use regions::Functions;
 pub use target::{Abilities, ProcessError, Target, find};
 
 use foundry_brick::parts::Attribute;

@@ -113,7 +113,7 @@ fn elsewhere(tally: &mut Tally, source: &Path) {
         together.arg(&whole).args(["--test-threads=1", "live::fentry::"]);
         // Floods and copies against the clock are for processors that are not emulated.
         together.args(["--skip", "::more_", "--skip", "::sync_answers", "--skip", "::killed_in"]);
-        // These need a compiler, and git, which a machine has not got.
+        // These need a compiler, git, and Python, which a machine has not got.
         together.args(["--skip", "::a_build_in", "--skip", "::a_checkout_in"]);
         together.args(["--skip", "::memory_step_by_step"]);
         tally.stage(&format!("the daemon on kernel {kernel}"), 30, &mut together);

@@ -38,6 +38,8 @@ codes!(PartKind {
     KERNEL = 4, "kernel";
     /// Anonymous memory that the program has named, or shared memory.
     NAMED = 5, "named";
+    /// Address space of a process that may not be touched: one page stands for all of it.
+    RESERVED = 6, "reserved";
     /// A regular file.
     FILE = 16, "file";
     /// A directory.

@@ -11,13 +11,13 @@
 
 use super::FatalError;
 use super::readers::spawn;
-use crate::capture::{capture, mark_ended};
+use crate::capture::{capture, follow, mark_ended};
 use crate::clock;
 use crate::directory::Process;
 use crate::event::{Actor, Event, LossKind};
 use crate::pipeline::input::Input;
 use crate::process::maps::Mapping;
-use crate::process::{CaptureError, ProcessError, Target, find};
+use crate::process::{CaptureError, Functions, ProcessError, Target, find};
 use crate::store::{Store, brick_path};
 use crate::tracker::Tracker;
 use foundry_brick::Payload;
@@ -34,6 +34,9 @@ const LAYOUTS_NS: u64 = 10_000_000;
 
 /// Between two looks into the pages of one process at least.
 const CONTENTS_NS: u64 = 1_000_000_000;
+
+/// The contents of a process that did not run in between: only others can have changed them.
+const STILL_NS: u64 = 10 * CONTENTS_NS;
 
 /// Contents may take one part in so many of the time.
 const CONTENTS_SHARE: u64 = 20;
@@ -206,8 +209,13 @@ struct Watched {
     due_ns: u64,
     /// When its layout was asked for.
     looked_ns: u64,
+    /// When its contents were looked into, and how long it had run by then.
+    contents_ns: u64,
+    ran_ns: Option<u64>,
     /// Nobody tells of its layout.
     polled: bool,
+    /// Of the files that it maps.
+    functions: Functions,
 }
 
 struct Rounds {
@@ -262,12 +270,19 @@ impl Rounds {
             return;
         }
         watched.looked_ns = now;
+        // Asked before the contents are read: what it does meanwhile counts for the next time.
+        let ran = if all || now >= watched.due_ns { watched.target.ran_ns() } else { None };
+        let still = ran.is_some() && ran == watched.ran_ns;
+        if !all && still && now < watched.contents_ns + STILL_NS {
+            watched.due_ns = now + CONTENTS_NS;
+        }
         let layout = watched.target.mappings();
         let same = layout.as_ref().is_ok_and(|layout| *layout == watched.layout);
         if !all && same && now < watched.due_ns {
             return;
         }
         watched.layout = layout.unwrap_or_default();
+        let known = watched.contents_ns > 0;
         // Another program may run in it by now, under another name.
         if let Some(again) =
             Target::open(pid).ok().filter(|t| !same && t.started() == watched.target.started())
@@ -275,9 +290,14 @@ impl Rounds {
             watched.target = again;
         }
         let place = brick_path(self.store.dir(), format!("pid:{pid}").as_bytes());
-        let more = keep(&self.store, &watched.target, &place, &self.tell);
+        // What is in the pages waits for its time; a client that waits gets everything.
+        let contents = all || !known || now >= watched.due_ns;
+        let more = keep(&self.store, watched, &place, contents, &self.tell);
         let took = clock::monotonic().0.saturating_sub(now);
-        watched.due_ns = now + took + CONTENTS_NS.max(took.saturating_mul(CONTENTS_SHARE - 1));
+        if contents {
+            (watched.contents_ns, watched.ran_ns) = (now, ran);
+            watched.due_ns = now + took + CONTENTS_NS.max(took.saturating_mul(CONTENTS_SHARE - 1));
+        }
         if !more && let Some(watched) = self.known.remove(&pid) {
             self.tracker.unwatch_memory(pid);
             self.over.insert((pid, watched.target.started()));
@@ -302,8 +322,18 @@ impl Rounds {
             let fresh = fresh.filter(|t| !self.over.contains(&(pid, t.started())));
             match fresh {
                 Some(target) if !self.known.contains_key(&pid) => {
-                    let watched =
-                        Watched { target, layout: Vec::new(), due_ns: 0, looked_ns: 0, polled };
+                    let (layout, functions) = (Vec::new(), Functions::default());
+                    let (due_ns, looked_ns, contents_ns, ran_ns) = (0, 0, 0, None);
+                    let watched = Watched {
+                        target,
+                        layout,
+                        due_ns,
+                        looked_ns,
+                        contents_ns,
+                        ran_ns,
+                        polled,
+                        functions,
+                    };
                     self.known.insert(pid, watched);
                     self.visit(pid, true, true);
                 }
@@ -315,14 +345,32 @@ impl Rounds {
     }
 }
 
-/// Brings one brick up to date. Says whether there will be more of it.
-fn keep(store: &Store, target: &Target, place: &Path, tell: &mpsc::Sender<Process>) -> bool {
+/// Brings one brick up to date, with what is in the pages or as far as the layout goes. Says whether there
+/// will be more of it.
+fn keep(
+    store: &Store,
+    watched: &mut Watched,
+    place: &Path,
+    contents: bool,
+    tell: &mpsc::Sender<Process>,
+) -> bool {
     if store.failure().is_some() {
         return true;
     }
-    let (medium, beside) = (store.medium(), place.with_extension("tmp"));
+    let Watched { target, layout, functions, .. } = watched;
+    let (target, beside) = (&*target, place.with_extension("tmp"));
+    let (medium, places) = (store.medium(), (place, &*beside));
+    let followed = match contents || layout.is_empty() {
+        true => Ok(None),
+        false => follow(medium, target, layout, places, functions),
+    };
+    let captured = match followed {
+        Ok(None) => capture(medium, target, places, Payload::Reference, functions),
+        Ok(Some(captured)) => Ok(captured),
+        Err(error) => Err(error),
+    };
     let mut shown = None;
-    let ended = match capture(medium, target, place, &beside, Payload::Reference) {
+    let ended = match captured {
         Ok(captured) => {
             shown = Some(captured.shown);
             captured.sampled.ended

@@ -6,9 +6,10 @@
 
 use super::layout::lay_out;
 use super::maps::Mapping;
+use super::regions::Functions;
 use super::sample::{Leaves, Memory, Sampled, TILE_LEAVES, sample};
 use super::{ProcessError, Target, regions};
-use foundry_brick::parts::{PAGE_BYTES, PAGE_ORDER, PageRun, Parts, page};
+use foundry_brick::parts::{PAGE_BYTES, PAGE_ORDER, PageRun, Parts, Place, page};
 use foundry_brick::plots::PlotId;
 use foundry_brick::storage::Storage;
 use foundry_brick::{Committed, Editor, FactValue, Facts, Identity, Kind, Meta, Payload, Region};
@@ -25,7 +26,7 @@ pub struct Survey {
     pub moved: Vec<PlotId>,
     regions: Vec<Region>,
     facts: Facts,
-    meta: Meta,
+    pub(super) meta: Meta,
 }
 
 /// Why a process could not become a brick.
@@ -48,6 +49,18 @@ impl Survey {
     /// # Errors
     /// Where the process is gone or may not be looked at.
     pub fn take(target: &Target, before: Option<Parts>) -> Result<Self, CaptureError> {
+        Self::take_with(target, before, &mut Functions::default())
+    }
+
+    /// The same; functions of mapped files that are in `functions` are not looked for again.
+    ///
+    /// # Errors
+    /// As [`Survey::take`].
+    pub fn take_with(
+        target: &Target,
+        before: Option<Parts>,
+        functions: &mut Functions,
+    ) -> Result<Self, CaptureError> {
         let mut parts = before.unwrap_or_else(|| Parts::new(PAGE_ORDER));
         let mut mappings = target.mappings()?;
         let moved = lay_out(&mut parts, &mappings)?;
@@ -55,7 +68,6 @@ impl Survey {
             parts.next_epoch();
         }
         let mut pages = target.pages(true)?;
-        let mut mapped = 0;
         let mut shape = Shape::default();
         for index in 0..mappings.len() {
             let mapping = &mappings[index];
@@ -67,18 +79,32 @@ impl Survey {
                 states = again.map_err(|e| target.explain("pagemap", e))?;
             }
             let mapping = &mappings[index];
-            mapped += mapping.end - mapping.start;
             shape.push(mapping, states);
         }
         shape.spread(&mut parts);
+        let known = (pages.knows_dirty(), pages.scans());
+        Ok(Self::of(target, parts, moved, &mappings, known, functions))
+    }
+
+    /// What is said of parts whose pages' states are known; `known` of how they became so.
+    pub(super) fn of(
+        target: &Target,
+        mut parts: Parts,
+        moved: Vec<PlotId>,
+        mappings: &[Mapping],
+        known: (bool, bool),
+        functions: &mut Functions,
+    ) -> Self {
         regions::mark_stacks(&mut parts, &target.stack_pointers());
-        let (regions, omitted) = regions::regions(target, &parts, &mappings);
-        let mut facts = facts(target, &parts, mapped, &pages);
+        let (regions, omitted) = regions::regions(target, &parts, mappings, functions);
+        let mut facts = facts(target, &parts, known);
+        let mapped = mappings.iter().map(|mapping| mapping.end - mapping.start).sum();
+        facts.insert("mapped_bytes".to_owned(), FactValue::Number(mapped));
         facts.insert("mappings".to_owned(), FactValue::Number(mappings.len() as u64));
         if omitted > 0 {
             facts.insert("regions_omitted".to_owned(), FactValue::Number(omitted));
         }
-        Ok(Self { parts, moved, regions, facts, meta: meta(target) })
+        Self { parts, moved, regions, facts, meta: meta(target) }
     }
 
     /// Commits the survey with the contents of its pages as the first generation of a new brick.
@@ -145,15 +171,16 @@ impl Survey {
         Ok((self.parts, committed, sampled))
     }
 
-    fn commit<S: Storage>(
+    pub(super) fn commit<S: Storage>(
         &mut self,
         editor: &mut Editor<S>,
         sampled: &Sampled,
         at_ns: i64,
     ) -> Result<Committed, CaptureError> {
         let mut fact = |name: &str, value| self.facts.insert(name.to_owned(), value);
-        fact("sampled_pages", FactValue::Number(sampled.pages));
-        fact("unreadable_pages", FactValue::Number(sampled.unreadable));
+        let (seen, unreadable) = looked_into(&self.parts);
+        fact("sampled_pages", FactValue::Number(seen));
+        fact("unreadable_pages", FactValue::Number(unreadable));
         fact("ended", FactValue::Flag(sampled.ended));
         fact("contents_denied", FactValue::Flag(sampled.denied));
         let raw = self.parts.leaf_order() == 3;
@@ -209,6 +236,36 @@ impl<S: Storage> RawTiles<'_, S> {
     }
 }
 
+/// How many pages were looked into, and how many were there and were not, although they may be read.
+fn looked_into(parts: &Parts) -> (u64, u64) {
+    let (mut seen, mut unreadable) = (0, 0);
+    for (_, part) in parts.iter() {
+        let readable = part.numbers.get(&super::PERMISSIONS).is_none_or(|p| p & page::READ != 0);
+        for run in &part.pages {
+            if run.state & page::SAMPLED != 0 {
+                seen += run.count;
+            } else if readable && run.state & page::RESIDENT != 0 {
+                unreadable += run.count;
+            }
+        }
+    }
+    (seen, unreadable)
+}
+
+/// Gives a part the states of its pages.
+pub(super) fn set_states(parts: &mut Parts, place: Place, states: Vec<PageRun>) {
+    let bytes = |bit| {
+        let pages = states.iter().filter(|run| run.state & bit != 0);
+        pages.map(|run| run.count).sum::<u64>() * PAGE_BYTES
+    };
+    let (resident, swapped) = (bytes(page::RESIDENT), bytes(page::SWAPPED));
+    parts.update(place, |part| {
+        part.pages = states;
+        part.numbers.insert(super::RESIDENT, resident);
+        part.numbers.insert(super::SWAPPED, swapped);
+    });
+}
+
 /// States of all pages by address.
 #[derive(Default)]
 struct Shape(Vec<(u64, u64, Vec<PageRun>)>);
@@ -229,22 +286,13 @@ impl Shape {
             let Some((from, _, runs)) = self.0.get(at) else { continue };
             let cut =
                 cut(runs, start.saturating_sub(*from) / PAGE_BYTES, (end - start) / PAGE_BYTES);
-            let bytes = |bit| {
-                let pages = cut.iter().filter(|run| run.state & bit != 0);
-                pages.map(|run| run.count).sum::<u64>() * PAGE_BYTES
-            };
-            let (resident, swapped) = (bytes(page::RESIDENT), bytes(page::SWAPPED));
-            parts.update(place, |part| {
-                part.pages = cut;
-                part.numbers.insert(super::RESIDENT, resident);
-                part.numbers.insert(super::SWAPPED, swapped);
-            });
+            set_states(parts, place, cut);
         }
     }
 }
 
 /// The runs of `count` pages from page `first`.
-fn cut(runs: &[PageRun], first: u64, count: u64) -> Vec<PageRun> {
+pub(super) fn cut(runs: &[PageRun], first: u64, count: u64) -> Vec<PageRun> {
     let (mut out, mut at) = (Vec::new(), 0);
     for run in runs {
         let (from, to) = (at.max(first), (at + run.count).min(first + count));
@@ -267,7 +315,7 @@ fn with_details(target: &Target, mut mappings: Vec<Mapping>) -> Vec<Mapping> {
     mappings
 }
 
-fn facts(target: &Target, parts: &Parts, mapped: u64, pages: &super::pages::Pages) -> Facts {
+fn facts(target: &Target, parts: &Parts, (dirty, scanned): (bool, bool)) -> Facts {
     let sum = |attribute| {
         let numbers = parts.iter().filter_map(|(_, part)| part.numbers.get(&attribute));
         FactValue::Number(numbers.sum())
@@ -281,12 +329,11 @@ fn facts(target: &Target, parts: &Parts, mapped: u64, pages: &super::pages::Page
     if let Some(short) = target.is_32_bit() {
         fact("bits", FactValue::Number(if short { 32 } else { 64 }));
     }
-    fact("mapped_bytes", FactValue::Number(mapped));
     fact("resident_bytes", sum(super::RESIDENT));
     fact("swapped_bytes", sum(super::SWAPPED));
     fact("started_ticks", FactValue::Number(target.started()));
-    fact("dirty_known", FactValue::Flag(pages.knows_dirty()));
-    fact("pagemap_scan", FactValue::Flag(pages.scans()));
+    fact("dirty_known", FactValue::Flag(dirty));
+    fact("pagemap_scan", FactValue::Flag(scanned));
     facts
 }
 

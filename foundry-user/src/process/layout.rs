@@ -5,14 +5,22 @@
 //! every split and join; what an object gains beside it takes the room of its plot; what does not fit
 //! goes to another plot, or, where the whole run has outgrown its plot, that run alone moves.
 //!
+//! Address space that is only reserved takes one page, whatever its size: programs reserve terabytes, and
+//! what they use would be lost in it.
+//!
 //! Knows: mappings, parts. Must never know: pages' contents, `/proc`.
-//! Keeps: the parts cover the mappings exactly; see the property test.
+//! Keeps: the parts cover the mappings exactly, but for reserved ones; see the property test.
 
 use super::maps::Mapping;
-use foundry_brick::parts::{Attribute, Link, Part, PartKind, Parts, PartsError, Place, Text};
+use foundry_brick::parts::{
+    Attribute, Link, PAGE_BYTES, Part, PartKind, Parts, PartsError, Place, Text,
+};
 use foundry_brick::plots::{PlotId, Resized};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+
+/// Nameless memory without permissions is taken for reserved from here on; less is a guard.
+const RESERVED: u64 = 1 << 20;
 
 /// What is mapped: mappings of one object stay together.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,6 +65,7 @@ pub fn kind_of(mapping: &Mapping) -> PartKind {
     let name = &*mapping.name;
     let begins = |starts: &[&[u8]]| starts.iter().any(|start| name.starts_with(start));
     match name {
+        b"" if is_reserved(mapping) => PartKind::RESERVED,
         b"" if mapping.inode == 0 => PartKind::ANONYMOUS,
         b"[heap]" => PartKind::HEAP,
         _ if begins(&[b"[stack"]) => PartKind::STACK,
@@ -67,6 +76,17 @@ pub fn kind_of(mapping: &Mapping) -> PartKind {
         _ if begins(&[b"/"]) => PartKind::MAPPED_FILE,
         _ => PartKind::NAMED,
     }
+}
+
+fn is_reserved(mapping: &Mapping) -> bool {
+    let length = mapping.end.saturating_sub(mapping.start);
+    mapping.inode == 0 && mapping.permissions == 0 && mapping.name.is_empty() && length >= RESERVED
+}
+
+/// The addresses that a mapping takes on the plane.
+fn shown(mapping: &Mapping) -> Range<u64> {
+    let end = if is_reserved(mapping) { mapping.start + PAGE_BYTES } else { mapping.end };
+    mapping.start..end
 }
 
 /// A run of addresses on a plot.
@@ -99,11 +119,12 @@ pub fn lay_out(parts: &mut Parts, mappings: &[Mapping]) -> Result<Vec<PlotId>, P
     for (object, run) in &runs {
         let known: Vec<Segment> = overlapping(&old, object, run).cloned().collect();
         let segments = assign(parts, object, run, known, &claims, &mut moved)?;
-        let n = rest.iter().take_while(|mapping| mapping.end <= run.end).count();
+        let n = rest.iter().take_while(|mapping| shown(mapping).end <= run.end).count();
         let (of_run, after) = rest.split_at(n);
         rest = after;
         for mapping in of_run {
-            let cut = segments.iter().filter(|s| s.start < mapping.end && mapping.start < s.end);
+            let Range { start, end } = shown(mapping);
+            let cut = segments.iter().filter(|s| s.start < end && start < s.end);
             placed.extend(cut.map(|segment| piece(mapping, segment)));
         }
     }
@@ -142,11 +163,10 @@ fn runs(mappings: &[Mapping]) -> Vec<(Object, Range<u64>)> {
     let mut runs: Vec<(Object, Range<u64>)> = Vec::new();
     for mapping in mappings {
         let object = Object::of_mapping(mapping);
+        let Range { start, end } = shown(mapping);
         match runs.last_mut() {
-            Some((last, run)) if *last == object && run.end == mapping.start => {
-                run.end = mapping.end;
-            }
-            _ => runs.push((object, mapping.start..mapping.end)),
+            Some((last, run)) if *last == object && run.end == start => run.end = end,
+            _ => runs.push((object, start..end)),
         }
     }
     runs
@@ -241,13 +261,16 @@ fn whole(parts: &Parts, object: &Object, run: &Range<u64>, plot: PlotId) -> Segm
 /// The part of a mapping that lies on a segment.
 fn piece(mapping: &Mapping, segment: &Segment) -> (Place, Part) {
     let start = mapping.start.max(segment.start);
-    let end = mapping.end.min(segment.end);
+    let end = shown(mapping).end.min(segment.end);
     let offset = address(i128::from(start) - segment.anchor);
     let kind = kind_of(mapping);
     let mut numbers = BTreeMap::from([(Attribute::PERMISSIONS, mapping.permissions)]);
     if mapping.inode != 0 {
         numbers.insert(Attribute::INODE, mapping.inode);
         numbers.insert(Attribute::DEVICE, device(mapping));
+    }
+    if kind == PartKind::RESERVED {
+        numbers.insert(Attribute::SIZE, mapping.end - mapping.start);
     }
     let link = (kind == PartKind::MAPPED_FILE).then(|| Link {
         path: mapping.name.clone(),

@@ -19,11 +19,28 @@ use std::path::Path;
 /// Most regions of one process; the fact `regions_omitted` counts the rest.
 const MOST: usize = 1 << 18;
 
+/// Functions of mapped files, kept from one look to the next: by device, inode, and time of change.
+#[derive(Debug, Default)]
+pub struct Functions(BTreeMap<Version, Vec<binary::Region>>);
+
+type Version = (u64, u64, i64, i64);
+
+/// Most files whose functions are kept.
+const MOST_FILES: usize = 4096;
+
 /// Regions of all parts, in the order of the plane, and how many were left out.
 #[must_use]
-pub fn regions(target: &Target, parts: &Parts, mappings: &[Mapping]) -> (Vec<Region>, u64) {
+pub fn regions(
+    target: &Target,
+    parts: &Parts,
+    mappings: &[Mapping],
+    functions: &mut Functions,
+) -> (Vec<Region>, u64) {
     let mut found: Vec<Region> = Vec::new();
-    let mut files = Files { target, mappings, known: BTreeMap::new() };
+    if functions.0.len() > MOST_FILES {
+        functions.0.clear();
+    }
+    let mut files = Files { target, mappings, known: BTreeMap::new(), functions };
     let mut omitted = 0;
     let mut placed: Vec<(Range<u64>, Place, &Part)> =
         parts.iter().filter_map(|(place, part)| Some((parts.run(place)?, place, part))).collect();
@@ -52,7 +69,10 @@ pub fn regions(target: &Target, parts: &Parts, mappings: &[Mapping]) -> (Vec<Reg
 fn of_part(run: &Range<u64>, part: &Part) -> Region {
     let permissions = part.numbers.get(&super::PERMISSIONS).copied().unwrap_or(0);
     let name = String::from_utf8_lossy(&part.name);
-    let name = format!("{} {name}", permission_text(permissions)).trim_end().to_owned();
+    let mut name = format!("{} {name}", permission_text(permissions)).trim_end().to_owned();
+    if let Some(span) = part.numbers.get(&Attribute::SIZE) {
+        name = format!("{name} {span} bytes reserved");
+    }
     let kind = part.kind.name().to_owned();
     Region { name, kind, start: run.start, end: run.end, address: part.address }
 }
@@ -80,7 +100,9 @@ pub fn mark_stacks(parts: &mut Parts, pointers: &[(u32, u64)]) {
 struct Files<'a> {
     target: &'a Target,
     mappings: &'a [Mapping],
-    known: BTreeMap<(u64, u64), Vec<binary::Region>>,
+    /// Which version of a file is mapped; `None` where it cannot be opened.
+    known: BTreeMap<(u64, u64), Option<Version>>,
+    functions: &'a mut Functions,
 }
 
 impl Files<'_> {
@@ -88,12 +110,16 @@ impl Files<'_> {
     fn functions(&mut self, part: &Part, plane: u64) -> Vec<Region> {
         let number = |attribute| part.numbers.get(&attribute).copied().unwrap_or(0);
         let key = (number(Attribute::DEVICE), number(Attribute::INODE));
-        if !self.known.contains_key(&key) {
-            let functions = self.open(part).and_then(describe).unwrap_or_default();
-            self.known.insert(key, functions);
-        }
-        let Some(functions) = self.known.get(&key) else { return Vec::new() };
-        let Some(link) = &part.link else { return Vec::new() };
+        let version = match self.known.get(&key) {
+            Some(version) => *version,
+            None => {
+                let version = self.describe(part);
+                self.known.insert(key, version);
+                version
+            }
+        };
+        let functions = version.and_then(|version| self.functions.0.get(&version));
+        let (Some(functions), Some(link)) = (functions, &part.link) else { return Vec::new() };
         let mapped = link.offset..link.offset.saturating_add(part.length);
         let inside = |f: &&binary::Region| mapped.start <= f.start && f.start < mapped.end;
         let region = |f: &binary::Region| {
@@ -110,8 +136,16 @@ impl Files<'_> {
         functions.iter().filter(inside).map(region).collect()
     }
 
+    /// Which version of its file a part maps; its functions are known then.
+    fn describe(&mut self, part: &Part) -> Option<Version> {
+        let (file, version) = self.open(part)?;
+        let known = self.functions.0.entry(version);
+        known.or_insert_with(|| describe(file).unwrap_or_default());
+        Some(version)
+    }
+
     /// The mapped file itself where that is allowed, else what has its path and its inode now.
-    fn open(&self, part: &Part) -> Option<File> {
+    fn open(&self, part: &Part) -> Option<(File, Version)> {
         if part.name.starts_with(b"/dev/") {
             return None;
         }
@@ -123,8 +157,9 @@ impl Files<'_> {
         let inode = part.numbers.get(&Attribute::INODE).copied();
         [Path::new(&exact), &named].into_iter().find_map(|path| {
             let file = self.target.file(path).ok()?;
-            let metadata = file.metadata().ok()?;
-            (metadata.is_file() && Some(metadata.ino()) == inode).then_some(file)
+            let m = file.metadata().ok()?;
+            let version = (m.dev(), m.ino(), m.ctime(), m.ctime_nsec());
+            (m.is_file() && Some(m.ino()) == inode).then_some((file, version))
         })
     }
 }

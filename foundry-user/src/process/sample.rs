@@ -80,13 +80,7 @@ pub fn sample(
     let mut places: Vec<(u64, Place)> =
         parts.iter().filter_map(|(place, _)| Some((parts.run(place)?.start, place))).collect();
     places.sort_unstable();
-    let mut sampler = Sampler {
-        memory,
-        raw,
-        leaves: Leaves::new(),
-        done: Sampled::default(),
-        buffer: vec![0; BATCH * PAGE],
-    };
+    let mut sampler = Sampler::new(memory, raw);
     for (at, place) in places {
         let Some(part) = parts.get(place) else { continue };
         let Some(address) = part.address else { continue };
@@ -104,24 +98,25 @@ pub fn sample(
     Ok((sampler.leaves, sampler.done))
 }
 
-struct Sampler<'a, 'r> {
+/// Looks into one stretch of memory after the other.
+pub(super) struct Sampler<'a, 'r> {
     memory: &'a mut dyn Memory,
     raw: Option<&'a mut Raw<'r>>,
-    leaves: Leaves,
-    done: Sampled,
+    pub(super) leaves: Leaves,
+    pub(super) done: Sampled,
     buffer: Vec<u8>,
 }
 
-/// What was seen of one part.
-struct Seen {
-    states: Vec<PageRun>,
-    sums: [u64; 4],
-    pages: u64,
+/// What was seen of one part: states and the sums of the cells of the pages that were seen.
+pub(super) struct Seen {
+    pub(super) states: Vec<PageRun>,
+    pub(super) sums: [u64; 4],
+    pub(super) pages: u64,
 }
 
 impl Seen {
     /// The mean of the cells of all pages; those not seen look like nothing.
-    fn mean(&self, pages: u64) -> Cell {
+    pub(super) fn mean(&self, pages: u64) -> Cell {
         let unseen = pages.saturating_sub(self.pages);
         std::array::from_fn(|channel| {
             let sum = self.sums[channel] + unseen * u64::from(ZERO_CELL[channel]);
@@ -129,7 +124,7 @@ impl Seen {
         })
     }
 
-    fn push(&mut self, count: u64, state: u8) {
+    pub(super) fn push(&mut self, count: u64, state: u8) {
         match self.states.last_mut() {
             _ if count == 0 => {}
             Some(last) if last.state == state => last.count += count,
@@ -138,8 +133,14 @@ impl Seen {
     }
 }
 
-impl Sampler<'_, '_> {
-    fn part(
+impl<'a, 'r> Sampler<'a, 'r> {
+    pub(super) fn new(memory: &'a mut dyn Memory, raw: Option<&'a mut Raw<'r>>) -> Self {
+        let (leaves, done) = (Leaves::new(), Sampled::default());
+        Self { memory, raw, leaves, done, buffer: vec![0; BATCH * PAGE] }
+    }
+
+    /// Looks into the pages at `address`, which lie at `plane`.
+    pub(super) fn part(
         &mut self,
         plane: u64,
         address: u64,

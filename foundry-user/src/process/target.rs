@@ -216,6 +216,20 @@ impl Target {
         tasks.flatten().filter_map(|task| pointer(task.tid)).collect()
     }
 
+    /// How long its threads ran, all in all, in nanoseconds; `None` where the kernel does not count. As long
+    /// as it stays, the process has changed nothing itself.
+    #[must_use]
+    pub fn ran_ns(&self) -> Option<u64> {
+        let mut sum: u64 = 0;
+        for task in self.process.tasks().ok()?.flatten() {
+            let mut text = String::new();
+            let file = self.file(format!("task/{}/schedstat", task.tid));
+            file.ok()?.read_to_string(&mut text).ok()?;
+            sum = sum.wrapping_add(text.split_whitespace().next()?.parse().ok()?);
+        }
+        Some(sum)
+    }
+
     /// A file below `/proc/PID`.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! Captures of this very process, of a child, and of memory made up for the purpose.
 
 mod kinds;
+mod partial;
 
 use super::capture::{CaptureError, Survey};
 use super::sample::{Live, Memory, Sampled, page_cell, sample};

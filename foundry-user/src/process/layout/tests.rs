@@ -192,3 +192,40 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_is_only_reserved_takes_a_page_and_says_its_size() {
+    let reserved = |start, pages| Mapping { permissions: 0, ..mapping(start, pages, "", 0) };
+    let mut parts = Parts::new(PAGE_ORDER);
+    let maps = [
+        mapping(0x10, 3, "/lib/a.so", 7),
+        reserved(0x1000, 1 << 22),
+        mapping(0x1000 + (1 << 22), 5, "", 0),
+        reserved(0x1005 + (1 << 22), 1 << 20),
+        reserved(0x900_0000, 3),
+    ];
+    lay_out(&mut parts, &maps).unwrap();
+    assert!(parts.plots().end() < 64 * PAGE_BYTES, "{}", parts.plots().end());
+    let of = |start: u64| {
+        let mut all = parts.iter().map(|(_, part)| part);
+        all.find(|part| part.address == Some(start * PAGE_BYTES)).unwrap()
+    };
+    for (start, pages) in [(0x1000, 1_u64 << 22), (0x1005 + (1 << 22), 1 << 20)] {
+        let part = of(start);
+        assert_eq!((part.kind, part.length), (PartKind::RESERVED, PAGE_BYTES));
+        assert_eq!(part.numbers[&Attribute::SIZE], pages * PAGE_BYTES);
+    }
+    // A guard is too small to be folded.
+    assert_eq!((of(0x900_0000).kind, of(0x900_0000).length), (PartKind::ANONYMOUS, 3 * PAGE_BYTES));
+    // What is taken into use gets a plot of its own; nothing else moves.
+    let before = pixels(&parts);
+    let mut maps = maps.to_vec();
+    maps[2].end += 64 * PAGE_BYTES;
+    maps[3].start += 64 * PAGE_BYTES;
+    lay_out(&mut parts, &maps).unwrap();
+    let after = pixels(&parts);
+    for (page, pixel) in before.iter().filter(|(page, _)| **page < (0x1000 + (1 << 22)) * 4096) {
+        assert_eq!(after.get(page), Some(pixel));
+    }
+    assert_eq!(&Parts::decode(&parts.encode()).unwrap(), &parts);
+}

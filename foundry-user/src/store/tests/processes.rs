@@ -21,7 +21,14 @@ fn a_capture_that_was_flushed_survives_power_loss_at_any_moment() {
     let mut promises = vec![];
     let mut number = 0;
     while script.step().is_some() {
-        let captured = capture(&medium, &target, place, beside, Payload::Reference).unwrap();
+        let captured = capture(
+            &medium,
+            &target,
+            (place, beside),
+            Payload::Reference,
+            &mut crate::process::Functions::default(),
+        )
+        .unwrap();
         number = captured.committed.generation;
         // Several captures lie between two flushes.
         if number % 3 == 1 {
