@@ -164,8 +164,8 @@ Every way in which Linux lets the bytes of a file change, and how Foundry comes 
 This page is written by `cargo xtask coverage` from the tables in `tests/data/coverage`, and those by tests: on each file system and with each backend a daemon watches while every operation is performed on a tree of its own, `sync` is called, and the bricks are compared, cell by cell, with fresh folds of the files.
 How a change was found is read from the recording that the daemon made of itself.
 A test fails when a cell gets worse than it stands here.
-`cargo xtask test`, and so CI, looks at every column of the backends that the running kernel has.
-`cargo xtask coverage --check 6.1:fentry 6.12:fentry 7.2:fentry` looks at those of Debian's kernels, in virtual machines.
+`cargo xtask test`, and so CI, looks at every column of the backends that the running kernel has, and at fentry on ext4 on 6.12, in a virtual machine.
+`cargo xtask coverage --check 6.1:fentry 6.12:fentry 7.2:fentry` looks at all of Debian's kernels.
 
 A cell has a letter for each backend: *fentry*, *tracepoint*, *fanotify*.
 
