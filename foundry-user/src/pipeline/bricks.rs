@@ -153,14 +153,18 @@ impl Bricks {
     /// A brick the store had before this run.
     pub(super) fn recalled(&mut self, head: BrickHead, fresh: bool, orphan: Orphan) {
         let BrickHead { path, state, face, directory } = head;
+        if let Some(brick) = self.at.get_mut(&path) {
+            // Somebody has taken the path meanwhile: theirs it stays.
+            brick.stored = true;
+            return;
+        }
         // What a recording does not hold cannot be built upon.
         let state = (!fresh && !directory).then_some(state);
         let date = state.map(|s| s.at);
         let known = if self.forgot { Known::DOUBTFUL } else { Known::default() };
         let brick = Brick { state, date, stored: true, face, directory, known, ..Brick::default() };
-        if self.at.insert(path.clone(), brick).is_none() {
-            self.orphans.insert(path, orphan);
-        }
+        self.at.insert(path.clone(), brick);
+        self.orphans.insert(path, orphan);
     }
 
     /// `owner` takes the brick at `path`, whosesoever it was, or will make one.

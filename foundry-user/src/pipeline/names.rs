@@ -78,6 +78,8 @@ impl Pipeline {
             Some(recall) => recall.1 = now,
             None => self.want_list(now, seq, true),
         }
+        // It waits for the store no more.
+        self.enqueue_names(before);
     }
 
     pub(super) fn on_recalled(&mut self, root: &[u8], heads: Vec<BrickHead>) {
@@ -126,6 +128,10 @@ impl Pipeline {
             self.park_names(id);
             return true;
         };
+        if self.recalls.values().any(|recall| recall.1 == id) {
+            // Whose the bricks are is asked once it is known which there are: then it is listed.
+            return true;
+        }
         let Some(node) = self.registry.node(id) else { return true };
         let expect = node.identity;
         let Some(dir) = self.registry.dir_mut(id) else { return true };

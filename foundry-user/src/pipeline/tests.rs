@@ -19,6 +19,9 @@ fn run(seed: u64, phases: u32, steps: u32, style: Style) -> Sim {
             if sim.rng.one_in(40) {
                 sim.restart();
             }
+            if sim.rng.one_in(4) {
+                sim.audit();
+            }
             for _ in 0..sim.rng.below(6) {
                 sim.turn();
             }
@@ -180,4 +183,11 @@ fn annotations_are_stored_beside_their_content_or_refused() {
 #[test]
 fn a_root_with_the_identity_of_a_file() {
     run(7_345_507_417_311_652_266, 3, 12, Style { window: 8, duplicate: 8, lose: 3 });
+}
+
+/// A comparison that is asked for before the store has said what it has: it waits for that.
+#[test]
+fn compared_before_the_store_has_answered() {
+    let style = Style { window: 8, duplicate: 8, lose: 3 };
+    run(14_070_848_348_462_635_786, 3, 25, style);
 }

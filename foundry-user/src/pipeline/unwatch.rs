@@ -29,6 +29,7 @@ impl Pipeline {
             self.drop_artifact(id, seq);
         } else {
             self.resettle(id, seq, false);
+            self.enqueue_names(id);
         }
         self.end_flights_beneath(root);
         self.bricks.forget_beneath(root);

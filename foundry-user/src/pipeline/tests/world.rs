@@ -207,6 +207,7 @@ impl Sim {
 
     /// Every file is to be compared.
     pub(super) fn audit(&mut self) {
+        self.log.push("AUDIT".to_owned());
         self.step(Input::Audit { path: ROOT.to_vec(), ticket: 1 });
     }
 
