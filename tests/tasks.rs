@@ -3,6 +3,7 @@
 //! Knows: the command line, the files of a project. Must never know: the crates behind it.
 //! Keeps: the daemon needs no privileges here; whatever is waited for is an answer, not a time.
 
+mod annotate;
 mod demo;
 mod openspec;
 mod reload;

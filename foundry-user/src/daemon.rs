@@ -17,6 +17,7 @@
 //! | loop -> process watcher | one wake-up; who was told of; the clients' answers | never: a wake-up under way serves all |
 //! | process watcher -> loop | 64 processes | the watcher waits |
 //! | updates -> tasks | 16 hints | dropped: it looks anyway |
+//! | old records -> loop | 1 batch of 32 | waits until the loop has nothing else to do |
 //! | tasks -> loop | 1 wish | the tasks wait for its answer |
 //! | loop -> sinks | 4096 updates | the sink misses the oldest, and knows how many |
 //!
@@ -35,6 +36,7 @@ mod progress;
 mod readers;
 mod recorder;
 mod reload;
+mod renew;
 pub mod replay;
 mod roots;
 mod run_loop;

@@ -51,6 +51,8 @@ pub enum Step<'a> {
     NoTasks(bool),
     /// A task, or a change, waits for nobody but the daemon; and whether one runs.
     TaskWaits(bool),
+    /// A task waits for a model's answer.
+    TaskAwaits,
     /// A task asks for more than it may.
     TaskAsks(&'a str),
     /// A task was approved.
@@ -117,6 +119,7 @@ impl Step<'_> {
             Self::NoTasks(false) => ours("tasks init ."),
             Self::TaskWaits(true) | Self::TaskApproved => ours("tasks --wait"),
             Self::TaskWaits(false) => ours("--watch ."),
+            Self::TaskAwaits => ours("annotate --status"),
             Self::TaskAsks(id) => ours(&format!("tasks approve {id}")),
             Self::TaskRetry(id) => ours(&format!("tasks retry {id}")),
             Self::TaskMadeBrick(brick) => format!("foundry-user inspect {}", word(brick)),
@@ -194,6 +197,7 @@ mod tests {
             Step::TaskWaits(false),
             Step::TaskAsks("0123456789ab"),
             Step::TaskApproved,
+            Step::TaskAwaits,
             Step::TaskMadeBrick(p),
         ];
         for step in steps {

@@ -130,6 +130,19 @@ pub fn result(task: &TaskFile, results: &[Made], notes: &[String], at: i64, next
     }))
 }
 
+/// What lies beside a task with a step that waits.
+#[must_use]
+pub fn waiting(task: &TaskFile, why: &str, at: i64, next: &str) -> Vec<u8> {
+    pretty(&json!({
+        "task_id": task.task_id,
+        "type": task.kind.name(),
+        "state": "waiting",
+        "waits": why,
+        "at_ns": at,
+        "next": next,
+    }))
+}
+
 /// What lies beside a task that was set aside.
 #[must_use]
 pub fn error(task: &str, why: &str, at: i64, next: &str) -> Vec<u8> {
@@ -147,6 +160,8 @@ pub struct Said {
     pub kind: Option<String>,
     /// Why it was set aside.
     pub error: Option<String>,
+    /// What it waits for.
+    pub waits: Option<String>,
     /// What it made.
     pub results: Vec<PathBuf>,
     /// What to run next.
@@ -163,6 +178,7 @@ pub fn said(bytes: &[u8]) -> Said {
         task_id: text("task_id"),
         kind: text("type"),
         error: text("error"),
+        waits: text("waits"),
         results: results.iter().filter_map(|r| r["path"].as_str()).map(PathBuf::from).collect(),
         next: text("next"),
     }
@@ -187,6 +203,7 @@ pub fn evidence(change: &str, step: &str, outcome: &Evidence<'_>, list: &[u8], a
             out["ok"] = false.into();
             out["error"] = (*why).into();
         }
+        Evidence::Waits(why) => out["waits"] = (*why).into(),
         Evidence::Retry => out["retry"] = true.into(),
     }
     let mut line = out.to_string().into_bytes();
@@ -201,21 +218,26 @@ pub enum Evidence<'a> {
     Done(&'a [Made], &'a [String]),
     /// It was not, and why.
     Failed(&'a str),
+    /// It waits for somebody, and for what.
+    Waits(&'a str),
     /// Somebody asked to try again.
     Retry,
 }
 
-/// Why the last attempt failed, if it did, and neither the steps nor the boxes changed since.
+/// Why the last attempt failed, and what it waits for, if either, and neither the steps nor the boxes
+/// changed since.
 #[must_use]
-pub fn last_failure(evidence: &[u8], change: &str, list: &[u8]) -> Option<String> {
+pub fn last_evidence(
+    evidence: &[u8],
+    change: &str,
+    list: &[u8],
+) -> Option<(Option<String>, Option<String>)> {
     let last = evidence.trim_ascii_end().rsplit(|b| *b == b'\n').next()?;
     let value: Value = serde_json::from_slice(last).ok()?;
     let is_same =
         value["change"] == change && value["tasks_blake3"] == blake3::hash(list).to_hex().as_str();
-    if value["ok"] != false || !is_same {
-        return None;
-    }
-    value["error"].as_str().map(str::to_owned)
+    let text = |name: &str| value[name].as_str().map(str::to_owned);
+    is_same.then(|| (text("error").filter(|_| value["ok"] == false), text("waits")))
 }
 
 /// What `tasks --json` says.

@@ -2,15 +2,49 @@
 
 use super::*;
 
-/// It says that it is alive for as long as it is; one that stands still is silent.
+/// Holds the thread of a process that bears its number, and no other, until its input ends.
+const HOLD: &str = r#"
+import ctypes, os, sys
+libc, pid = ctypes.CDLL(None, use_errno=True), int(sys.argv[1])
+SEIZE, INTERRUPT, DETACH = 0x4206, 0x4207, 17
+def ask(request):
+    if libc.ptrace(request, pid, None, None) != 0:
+        sys.exit(os.strerror(ctypes.get_errno()))
+ask(SEIZE)
+ask(INTERRUPT)
+os.waitpid(pid, 0x40000000)
+print('held', flush=True)
+sys.stdin.read()
+ask(DETACH)
+"#;
+
+/// It says that it is alive for as long as its loop goes round; one whose loop stands still is silent,
+/// although the rest of it lives.
 #[test]
-fn a_daemon_that_stands_still_says_nothing() {
+fn a_loop_that_stands_still_says_nothing() {
+    use std::io::BufRead;
     let watchdog = [("WATCHDOG_USEC", "600000")];
     let served = Served::start(Scratch::new(), "watch = [\"TREE\"]\n", &watchdog);
     for _ in 0..5 {
         served.wait_for("WATCHDOG=1");
     }
-    signal(served.child.id(), rustix::process::Signal::STOP);
+    let pid = served.child.id();
+    let mut holder = Command::new("python3");
+    holder.args(["-c", HOLD, &pid.to_string()]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut holder = holder.spawn().unwrap();
+    let mut said = String::new();
+    std::io::BufReader::new(holder.stdout.take().unwrap()).read_line(&mut said).unwrap();
+    assert_eq!(said, "held\n", "only who may trace others (root) can hold a thread");
+    // Only the loop is held: every other thread of the daemon sleeps or runs.
+    let state = |tid: u32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/task/{tid}/stat")).unwrap();
+        stat.rsplit(") ").next().unwrap().chars().next().unwrap()
+    };
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let threads: Vec<u32> =
+        threads.map(|t| t.unwrap().file_name().to_str().unwrap().parse().unwrap()).collect();
+    assert!(1 < threads.len() && state(pid) == 't', "{threads:?}");
+    assert!(threads.iter().filter(|tid| **tid != pid).all(|tid| "SRDI".contains(state(*tid))));
     served.manager.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
     let mut buf = [0; 4096];
     let mut heard = 0;
@@ -18,7 +52,8 @@ fn a_daemon_that_stands_still_says_nothing() {
         heard += 1;
         assert!(heard < 10, "it goes on saying that it is alive");
     }
-    signal(served.child.id(), rustix::process::Signal::CONT);
+    drop(holder.stdin.take());
+    assert!(holder.wait().unwrap().success());
     served.manager.set_read_timeout(Some(LIMIT)).unwrap();
     served.wait_for("WATCHDOG=1");
 }

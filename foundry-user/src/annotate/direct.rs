@@ -54,14 +54,14 @@ impl Engine {
                     }
                     None => {
                         let all = crate::store::bricks(&store)?;
-                        wants(self.queue(), &all, &settings, Some(path), Priority::Asked)?
+                        wants(self.queue(), &all, &settings, Some(path), Priority::Asked)?.len()
                     }
                 };
                 Ok(format!("{n} asked about first"))
             }
             Request::All => {
                 let all = crate::store::bricks(&store)?;
-                let n = wants(self.queue(), &all, &settings, None, Priority::Found)?;
+                let n = wants(self.queue(), &all, &settings, None, Priority::Found)?.len();
                 Ok(format!("{n} bricks are questions"))
             }
             Request::Retry => {

@@ -70,6 +70,8 @@ pub enum Wanted {
     Known,
     /// Its question waits.
     Waiting,
+    /// Its question was put aside.
+    Aside,
 }
 
 /// A question that was leased.

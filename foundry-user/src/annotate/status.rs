@@ -3,7 +3,7 @@
 //! Knows: words. Must never know: how they come about.
 //! Keeps: plain values, which go over the control socket.
 
-use super::queue::Counts;
+use super::queue::{Counts, Wanted};
 use crate::artifact::OsBytes;
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +20,30 @@ pub enum Request {
     Retry,
     /// Answer when nothing more can be done for now.
     Drain,
+}
+
+/// How several questions stand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// Bricks that are questions.
+    pub questions: u64,
+    /// Those that have the answer of their content.
+    pub answered: u64,
+    /// Those whose question was put aside.
+    pub aside: u64,
+}
+
+impl Tally {
+    /// These, and one more question for each of `all`.
+    #[must_use]
+    pub fn and(self, all: &[Wanted]) -> Self {
+        let n = |wanted: Wanted| all.iter().filter(|one| **one == wanted).count() as u64;
+        Self {
+            questions: self.questions + all.len() as u64,
+            answered: self.answered + n(Wanted::Done),
+            aside: self.aside + n(Wanted::Aside),
+        }
+    }
 }
 
 /// How things stand.
@@ -55,6 +79,8 @@ pub struct Status {
     pub daemon: bool,
     /// What was done, in words.
     pub said: Option<String>,
+    /// How the questions stand that were asked for.
+    pub tally: Option<Tally>,
     /// The command to run next, where there is one.
     pub next: Option<String>,
 }

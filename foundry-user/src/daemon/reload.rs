@@ -15,6 +15,7 @@ use crate::pipeline::input::Input;
 use crate::schedule::Every;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use tokio::sync::oneshot;
 
 impl Loop {
     /// SIGHUP: reads the configuration again.
@@ -118,10 +119,35 @@ impl Loop {
         let (answer, done) = match ask {
             Wish::Watch(path, answer) => (answer, self.watch_for_task(path).await?),
             Wish::Schedule(path, every, answer) => (answer, self.schedule_for_task(path, every)),
+            Wish::Settle(path, answer) => return self.settle(&path, answer).await,
         };
         // A worker that ended needs no answer.
         let _heard = answer.send(done).is_ok();
         Ok(())
+    }
+
+    async fn settle(
+        &mut self,
+        path: &Path,
+        answer: oneshot::Sender<Result<(), String>>,
+    ) -> Result<(), FatalError> {
+        if self.stopping() {
+            // Dropping the answer refuses.
+            return Ok(());
+        }
+        if !self.parts.roots.iter().any(|root| path.starts_with(root)) {
+            let why = format!("{} is not watched: have a step watch it first", path.display());
+            drop(answer.send(Err(why)));
+            return Ok(());
+        }
+        let (done, settled) = oneshot::channel();
+        tokio::spawn(async move {
+            if settled.await.is_ok() {
+                // A worker that ended needs no answer.
+                drop(answer.send(Ok(())));
+            }
+        });
+        self.sync(done).await
     }
 
     async fn watch_for_task(&mut self, path: PathBuf) -> Result<Result<(), String>, FatalError> {

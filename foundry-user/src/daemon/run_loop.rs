@@ -12,6 +12,7 @@ use super::shards::Shards;
 use super::tasks::{Asked, Tasks, Wish};
 use super::{FatalError, Listeners, Progress, Summary};
 use crate::annotate::service::Ask;
+use crate::artifact::OsBytes;
 use crate::clock;
 use crate::config::WatchConfig;
 use crate::control::server::{Call, Synced};
@@ -76,6 +77,8 @@ pub(super) struct Loop {
     pub(super) service: Service,
     pub(super) tasks: Tasks,
     asks: mpsc::Receiver<Wish>,
+    /// Artifacts whose record of facts an earlier program wrote.
+    old_records: mpsc::Receiver<Vec<OsBytes>>,
     pub(super) asked: Asked,
     pub(super) schedules: Schedules,
     pub(super) kept: Kept,
@@ -114,7 +117,13 @@ impl Loop {
         let processes = Processes::start(&parts.processes, &parts.store, tracker, &panic_tx)?;
         let updates = parts.listeners.updates.subscribe();
         let (projects, dir) = (&parts.config.projects, parts.store.dir());
-        let (tasks, asks) = Tasks::start(projects, dir, updates, &panic_tx)?;
+        let annotator = parts.annotator.clone();
+        let (tasks, asks) = Tasks::start(projects, dir, updates, annotator, &panic_tx)?;
+        // A recording begins every brick anew: there is nothing old.
+        let old_records = match parts.settings.fresh {
+            true => mpsc::channel(1).1,
+            false => super::renew::start(dir, parts.listeners.progress.subscribe()),
+        };
         let io = |op| move |source| FatalError::Io { op, source };
         let fd = rustix::io::fcntl_dupfd_cloexec(parts.source.wait_fd(), 0);
         let fd = fd.map_err(|e| io("wait for the source")(e.into()))?;
@@ -138,6 +147,7 @@ impl Loop {
             service: Service::new(),
             tasks,
             asks,
+            old_records,
             asked,
             schedules: Schedules::new(jiff::tz::TimeZone::system()),
             kept: Kept::open(parts.store.dir()),
@@ -200,6 +210,9 @@ impl Loop {
                 Some(call) = self.parts.calls.recv() => self.call(call).await?,
                 Some(panic) = self.panics.recv() => return Err(panic),
                 Some(ask) = self.asks.recv() => self.asked(ask).await?,
+                Some(changed) = self.old_records.recv(), if !self.pipeline.wants_ticks() => {
+                    self.feed(Input::Tables { changed }).await?;
+                }
                 _ = self.hangup.recv() => self.hung_up().await?,
                 _ = self.interrupt.recv() => self.stop().await?,
                 _ = self.terminate.recv() => self.stop().await?,
@@ -357,7 +370,12 @@ impl Loop {
         self.sync(answer).await
     }
 
-    async fn sync(&mut self, answer: Synced) -> Result<(), FatalError> {
+    /// Whether it is about to end: what is asked from now on is refused.
+    pub(super) const fn stopping(&self) -> bool {
+        self.stopping
+    }
+
+    pub(super) async fn sync(&mut self, answer: Synced) -> Result<(), FatalError> {
         self.drain().await?;
         self.look_at_closed().await?;
         self.last_sync += 1;

@@ -5,12 +5,16 @@
 //! the loop never waits for a task.
 
 use super::FatalError;
+use crate::annotate::{Request, service::Ask};
 use crate::config::Project;
 use crate::pipeline::effect::Update;
 use crate::schedule::Every;
-use crate::tasks::worker::{Helper, Mailbox, Message, Worker, concerns};
+use crate::tasks::worker::{Asked as Tally, Halt, Helper, Mailbox, Message, Worker, concerns};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::broadcast::error::RecvError;
@@ -26,6 +30,8 @@ pub(super) enum Wish {
     Watch(PathBuf, oneshot::Sender<Result<(), String>>),
     /// Compare a tree again and again.
     Schedule(PathBuf, Every, oneshot::Sender<Result<(), String>>),
+    /// Say when all that happened until now is in the bricks, of what is watched.
+    Settle(PathBuf, oneshot::Sender<Result<(), String>>),
 }
 
 /// The loop's end.
@@ -41,14 +47,17 @@ impl Tasks {
         projects: &[Project],
         store: &Path,
         updates: broadcast::Receiver<Arc<Update>>,
+        annotator: Option<mpsc::Sender<Ask>>,
         panics: &mpsc::Sender<FatalError>,
     ) -> Result<(Self, mpsc::Receiver<Wish>), FatalError> {
         let (tx, asks) = mpsc::channel(ASKS);
-        let (worker, mailbox) = Worker::new(projects.to_vec(), store, Box::new(Asking(tx)));
+        let awaited = Awaited::default();
+        let helper = Asking { wishes: tx, annotator, awaited: Arc::clone(&awaited) };
+        let (worker, mailbox) = Worker::new(projects.to_vec(), store, Box::new(helper));
         super::readers::spawn("tasks", panics, move || worker.run())?;
         let shared = Arc::new(Mutex::new(projects.to_vec()));
         let (watched, wakes) = (Arc::clone(&shared), mailbox.clone());
-        tokio::spawn(async move { pass_on(updates, &watched, &wakes).await });
+        tokio::spawn(async move { pass_on(updates, &watched, &awaited, &wakes).await });
         let tasks = Self { mailbox, projects: shared, store: store.to_owned() };
         tasks.remember(projects);
         Ok((tasks, asks))
@@ -77,9 +86,13 @@ impl Tasks {
     }
 }
 
+/// What steps wait for answers about.
+type Awaited = Arc<Mutex<BTreeSet<PathBuf>>>;
+
 async fn pass_on(
     mut updates: broadcast::Receiver<Arc<Update>>,
     projects: &Mutex<Vec<Project>>,
+    awaited: &Mutex<BTreeSet<PathBuf>>,
     mailbox: &Mailbox,
 ) {
     loop {
@@ -87,6 +100,7 @@ async fn pass_on(
             Ok(update) => {
                 let projects = lock(projects);
                 match &*update {
+                    Update::Committed { path, .. } if is_awaited(awaited, path) => true,
                     Update::Committed { path, .. } | Update::Removed { path, .. } => {
                         concerns(&projects, path)
                     }
@@ -105,32 +119,60 @@ async fn pass_on(
     }
 }
 
-/// The worker's way to the loop.
-struct Asking(mpsc::Sender<Wish>);
+/// Whether a step waits for an answer about this, or about what holds it.
+fn is_awaited(awaited: &Mutex<BTreeSet<PathBuf>>, path: &[u8]) -> bool {
+    let path = Path::new(OsStr::from_bytes(path));
+    lock(awaited).iter().any(|above| path.starts_with(above))
+}
+
+/// The worker's way to the loop, and to the annotator.
+struct Asking {
+    wishes: mpsc::Sender<Wish>,
+    annotator: Option<mpsc::Sender<Ask>>,
+    awaited: Awaited,
+}
 
 impl Asking {
     fn ask(
         &self,
         make: impl FnOnce(oneshot::Sender<Result<(), String>>) -> Wish,
-    ) -> Result<(), String> {
-        let stopping = || "the daemon is stopping".to_owned();
+    ) -> Result<(), Halt> {
         let (tx, rx) = oneshot::channel();
-        self.0.blocking_send(make(tx)).map_err(|_| stopping())?;
-        rx.blocking_recv().map_err(|_| stopping())?
+        self.wishes.blocking_send(make(tx)).map_err(|_| Halt::Stopping)?;
+        Ok(rx.blocking_recv().map_err(|_| Halt::Stopping)??)
     }
 }
 
 impl Helper for Asking {
-    fn watch(&self, path: &Path) -> Result<(), String> {
+    fn watch(&self, path: &Path) -> Result<(), Halt> {
         self.ask(|answer| Wish::Watch(path.to_owned(), answer))
     }
 
-    fn schedule(&self, path: &Path, every: &Every) -> Result<(), String> {
+    fn schedule(&self, path: &Path, every: &Every) -> Result<(), Halt> {
         self.ask(|answer| Wish::Schedule(path.to_owned(), every.clone(), answer))
     }
 
-    fn annotate(&self, _path: &Path) -> Result<bool, String> {
-        Ok(false)
+    fn annotate(&self, path: &Path) -> Result<Tally, Halt> {
+        let Some(annotator) = &self.annotator else {
+            return Err("no model is asked: annotation is off (annotate.enabled = false)".into());
+        };
+        self.ask(|answer| Wish::Settle(path.to_owned(), answer))?;
+        // Before it is asked: the answer may be there before we are told that it is not.
+        lock(&self.awaited).insert(path.to_owned());
+        let (tx, rx) = oneshot::channel();
+        let request = Request::Path(path.as_os_str().as_bytes().to_vec());
+        annotator.blocking_send((request, tx)).map_err(|_| Halt::Stopping)?;
+        let status = rx.blocking_recv().map_err(|_| Halt::Stopping)??;
+        let tally = status.tally.unwrap_or_default();
+        if tally.questions == tally.answered {
+            lock(&self.awaited).remove(path);
+        }
+        let is_silent = status.reachable == Some(false);
+        let silent = is_silent.then(|| format!("no model server at {}", status.server));
+        let aside = (0 < tally.aside)
+            .then(|| status.failures.first().map_or_else(String::new, |(why, _)| why.clone()));
+        let silent = silent.or_else(|| status.paused.filter(|_| aside.is_none()));
+        Ok(Tally { questions: tally.questions, answered: tally.answered, aside, silent })
     }
 }
 

@@ -13,7 +13,7 @@ use crate::sources::backends;
 use crate::sources::fanotify::Options;
 use crate::store::FileStorage;
 use foundry_brick::parts::{Attribute, Part, PartKind};
-use foundry_brick::{Brick, Kind};
+use foundry_brick::{Brick, Editor, FactValue, Facts, Kind};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -259,6 +259,48 @@ fn a_restart_reads_only_what_may_have_changed() {
     // f3 and g5 changed. Any other was read only where clocks are too coarse to tell, and was the same.
     assert_eq!(first.files_agreed + first.files_read, 19, "{first:?}");
     assert!(first.files_read <= first.files_unchanged + 2, "{first:?}");
+}
+
+/// Records that an earlier program wrote are made anew, all of them, and nothing else is.
+#[test]
+fn records_of_an_earlier_version_are_made_anew() {
+    let stage = Stage::new(false);
+    for i in 0..70 {
+        fs::write(stage.tree(&format!("f{i}")), format!("words {i}\n")).unwrap();
+    }
+    let daemon = stage.start();
+    daemon.sync();
+    daemon.stop();
+    let place = |i: usize| {
+        let path = stage.tree(&format!("f{i}"));
+        crate::store::brick_path(&stage.store(), path.as_os_str().as_bytes())
+    };
+    let generation = |i: usize| open(place(i)).generation();
+    let before: Vec<u64> = (0..70).map(generation).collect();
+    // All but the first were written by a program that knew less.
+    for i in 1..70 {
+        let mut editor = Editor::open(FileStorage::open(&place(i)).unwrap()).unwrap();
+        let version = FactValue::Number(crate::facts::VERSION - 1);
+        editor.set_facts(&Facts::from([("facts.version".to_owned(), version)]));
+        editor.commit(open(place(i)).at_ns()).unwrap();
+    }
+    let daemon = stage.start();
+    let is_new = |i: usize| {
+        let facts = open(place(i)).facts().unwrap();
+        facts["facts.version"] == FactValue::Number(crate::facts::VERSION)
+            && facts.contains_key("text.lines")
+    };
+    let begun = crate::clock::monotonic().0;
+    while !(0..70).all(is_new) {
+        let waited = crate::clock::monotonic().0 - begun;
+        assert!(waited < 120_000_000_000, "they are not made anew");
+        daemon.sync();
+    }
+    daemon.sync();
+    stage.check();
+    daemon.stop();
+    assert_eq!(generation(0), before[0], "one that was new");
+    assert!((1..70).all(|i| generation(i) == before[i] + 2), "each once");
 }
 
 #[test]

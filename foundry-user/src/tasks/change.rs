@@ -59,6 +59,8 @@ pub(super) struct Change {
     mistake: Option<String>,
     /// What the last attempt said, where that failed and nothing has changed since.
     failure: Option<String>,
+    /// What its step waits for, as was said last.
+    pub(super) waits: Option<String>,
     /// What it asks for beyond what the project allows.
     asks: Option<String>,
 }
@@ -107,7 +109,8 @@ fn read(open: &Dir, name: &str, project: &Project, approvals: &Approvals) -> Opt
     let id = id(&project.path, &way.to_string_lossy(), &steps);
     let evidence = open.sub(Path::new(EVIDENCE_DIR)).ok().flatten();
     let evidence = evidence.and_then(|dir| dir.read(EVIDENCE, MOST).ok().flatten());
-    let failure = evidence.and_then(|t| wire_tasks::last_failure(&t.bytes, &id, &list));
+    let last = evidence.and_then(|t| wire_tasks::last_evidence(&t.bytes, &id, &list));
+    let (failure, waits) = last.unwrap_or_default();
     let asks = plan.steps.iter().find_map(|step| asks(project, step));
     Some(Change {
         name: name.to_owned(),
@@ -119,6 +122,7 @@ fn read(open: &Dir, name: &str, project: &Project, approvals: &Approvals) -> Opt
         boxes: found,
         mistake,
         failure,
+        waits,
         asks,
     })
 }
@@ -207,7 +211,7 @@ impl Change {
             Some(_) if !self.approved && self.asks.is_some() => {
                 (State::NeedsApproval, self.asks.clone())
             }
-            Some(_) => (State::Waiting, None),
+            Some(_) => (State::Waiting, self.waits.clone()),
         }
     }
 
@@ -216,6 +220,7 @@ impl Change {
         let (state, detail) = self.state();
         let directory = self.project.join(&self.way);
         let next = match state {
+            State::Waiting if self.waits.is_some() => Step::TaskAwaits.line(store),
             State::Waiting => Step::TaskWaits(runs).line(store),
             State::NeedsApproval => Step::TaskAsks(&self.id).line(store),
             State::Done => Step::ChangeDone(&self.project, &self.name).line(None),

@@ -26,25 +26,62 @@ const MOST_FILES: usize = 50;
 /// Longest name that most file systems take, less what is added to it.
 const MOST_NAME: usize = 200;
 
+/// Why a step is not done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Halt {
+    /// It cannot be, as things are.
+    Failed(String),
+    /// Somebody else has to do something first, who says when he has.
+    Waits(String),
+    /// The daemon ends: it is for the next one.
+    Stopping,
+}
+
+impl From<String> for Halt {
+    fn from(why: String) -> Self {
+        Self::Failed(why)
+    }
+}
+
+impl From<&str> for Halt {
+    fn from(why: &str) -> Self {
+        Self::Failed(why.to_owned())
+    }
+}
+
+/// How the questions about a path stand.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// Bricks at or beneath it that are questions.
+    pub questions: u64,
+    /// Of these, those that have the answer of their content.
+    pub answered: u64,
+    /// Questions that were put aside, and why, where any was.
+    pub aside: Option<String>,
+    /// Why nobody answers at the moment.
+    pub silent: Option<String>,
+}
+
 /// What the daemon does for a task.
 pub trait Helper: Send {
     /// Keeps bricks of a directory from now on.
     ///
     /// # Errors
-    /// With the reason, in words.
-    fn watch(&self, path: &Path) -> Result<(), String>;
+    /// Why it does not.
+    fn watch(&self, path: &Path) -> Result<(), Halt>;
 
     /// Compares a tree with its bricks again and again.
     ///
     /// # Errors
-    /// With the reason, in words.
-    fn schedule(&self, path: &Path, every: &Every) -> Result<(), String>;
+    /// Why it does not.
+    fn schedule(&self, path: &Path, every: &Every) -> Result<(), Halt>;
 
-    /// Has a model say what a file is. `false` where no model can be asked.
+    /// Has a model asked what the files at and beneath a path are. Whoever is told that an answer is
+    /// missing is woken when it comes.
     ///
     /// # Errors
-    /// With the reason, in words.
-    fn annotate(&self, path: &Path) -> Result<bool, String>;
+    /// Why nobody can be asked.
+    fn annotate(&self, path: &Path) -> Result<Asked, Halt>;
 }
 
 /// What a step came to.
@@ -75,16 +112,16 @@ struct Wanted {
 }
 
 impl Runner<'_> {
-    /// Carries out one step, and says why not in words.
-    pub(super) fn step(&self, step: &StepFile) -> Result<Outcome, String> {
+    /// Carries out one step.
+    pub(super) fn step(&self, step: &StepFile) -> Result<Outcome, Halt> {
         let Op::Does(operation) = step.op else {
-            return Err("this step is for a person".to_owned());
+            return Err("this step is for a person".into());
         };
         match operation {
-            Operation::Fold | Operation::Export => self.fold(step),
-            Operation::Verify => self.verify(step),
-            Operation::Analyze => self.analyze(step),
-            Operation::Capture => self.capture(step),
+            Operation::Fold | Operation::Export => Ok(self.fold(step)?),
+            Operation::Verify => Ok(self.verify(step)?),
+            Operation::Analyze => Ok(self.analyze(step)?),
+            Operation::Capture => Ok(self.capture(step)?),
             Operation::Watch => {
                 self.helper.watch(&self.subject(step)?)?;
                 Ok(Outcome::default())
@@ -279,20 +316,36 @@ impl Runner<'_> {
         Ok(Outcome { made: vec![made], notes: Vec::new() })
     }
 
-    fn annotate(&self, step: &StepFile) -> Result<Outcome, String> {
+    /// Done when every brick that it is about has the annotation of the content that it shows.
+    fn annotate(&self, step: &StepFile) -> Result<Outcome, Halt> {
         let real = self.subject(step)?;
-        let said = match self.helper.annotate(&real) {
-            Ok(true) => return Ok(Outcome::default()),
-            Ok(false) => "no model can be asked".to_owned(),
-            Err(why) => why,
+        let asked = match self.helper.annotate(&real) {
+            Ok(asked) => asked,
+            Err(Halt::Failed(why)) => Asked { silent: Some(why), ..Asked::default() },
+            Err(other) => return Err(other),
         };
-        if !step.optional_without_model {
-            return Err(said);
+        let said = |what: String| Outcome { made: Vec::new(), notes: vec![what] };
+        let Asked { questions, answered, aside, silent } = asked;
+        if let Some(why) = silent.filter(|_| answered < questions || questions == 0) {
+            return match step.optional_without_model {
+                true => Ok(said(format!("{why}; left out, as the step allows"))),
+                false if questions == 0 => Err(Halt::Failed(why)),
+                false => Err(Halt::Waits(format!("{why}; it goes on when that answers"))),
+            };
         }
-        Ok(Outcome {
-            made: Vec::new(),
-            notes: vec![format!("{said}; left out, as the step allows")],
-        })
+        if questions == 0 {
+            let what = "nothing of it can be asked about: it has no brick here, is empty, holds \
+                        secrets, or not everybody may read it (annotate.private)";
+            return Err(Halt::Failed(format!("{}: {what}", real.display())));
+        }
+        if answered == questions {
+            return Ok(said(format!("{}: {answered} annotated", real.display())));
+        }
+        if let Some(why) = aside {
+            let what = "`foundry-user annotate --retry` asks again";
+            return Err(Halt::Waits(format!("the model gave no valid answer ({why}); {what}")));
+        }
+        Err(Halt::Waits("a model was asked; it goes on with the answer".to_owned()))
     }
 }
 

@@ -238,6 +238,12 @@ impl Scan<'_> {
             }
             None => {
                 view.next = Step::TaskWaits(self.runs).line(self.store);
+                let said = open.read(place.result(), MOST).ok().flatten();
+                let said = said.map(|text| wire_tasks::said(&text.bytes)).unwrap_or_default();
+                if said.task_id.as_ref() == Some(&task.task_id) && said.waits.is_some() {
+                    view.detail = said.waits;
+                    view.next = Step::TaskAwaits.line(self.store);
+                }
                 Found { view, work: Work::Task { place, task: Box::new(task), approved } }
             }
         }

@@ -1,6 +1,6 @@
 //! Tasks in a project of a test's own, done by a worker without a daemon.
 
-use super::worker::{Helper, Mailbox, Message, Worker};
+use super::worker::{Asked, Halt, Helper, Mailbox, Message, Worker};
 use super::*;
 use crate::config::Operation;
 use crate::event::UnixNs;
@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 
 /// A daemon that does what it is asked, and says what that was.
 #[derive(Clone, Default)]
-struct Willing(Arc<Mutex<Vec<String>>>);
+struct Willing(Arc<Mutex<Vec<String>>>, Arc<Mutex<Asked>>);
 
 impl Willing {
     fn did(&self, what: String) {
@@ -21,18 +21,19 @@ impl Willing {
 }
 
 impl Helper for Willing {
-    fn watch(&self, path: &Path) -> Result<(), String> {
+    fn watch(&self, path: &Path) -> Result<(), Halt> {
         self.did(format!("watch {}", path.display()));
         Ok(())
     }
 
-    fn schedule(&self, path: &Path, every: &Every) -> Result<(), String> {
+    fn schedule(&self, path: &Path, every: &Every) -> Result<(), Halt> {
         self.did(format!("schedule {} {every}", path.display()));
         Ok(())
     }
 
-    fn annotate(&self, _: &Path) -> Result<bool, String> {
-        Ok(false)
+    fn annotate(&self, path: &Path) -> Result<Asked, Halt> {
+        self.did(format!("annotate {}", path.display()));
+        Ok(self.1.lock().unwrap().clone())
     }
 }
 
@@ -281,10 +282,13 @@ fn every_type_of_the_schema_is_carried_out() {
     ] {
         stage.drop_task(&format!("{name}.task.json"), &format!(r#"{{"task_id":"{name}",{rest}}}"#));
     }
+    stage.helper.1.lock().unwrap().silent = Some("no model server at X".to_owned());
     stage.settle();
     for view in stage.views() {
         assert_eq!(view.state, State::Done, "{view:?}");
     }
+    let steps = fs::read_to_string(stage.inbox("steps.task.result.json")).unwrap();
+    assert!(steps.contains("no model server at X; left out, as the step allows"), "{steps}");
     assert_eq!(stage.view("directory").results.len(), 3);
     assert_eq!(stage.view("system").results.len(), 2);
     let analysis = fs::read_to_string(stage.path("p/out/analysis.analysis.json")).unwrap();
@@ -292,7 +296,93 @@ fn every_type_of_the_schema_is_carried_out() {
     assert!(analysis.contains(hash.as_str()), "{analysis}");
     let path = stage.path("allowed").display().to_string();
     let did = stage.helper.0.lock().unwrap().clone();
-    assert_eq!(did, [format!("watch {path}"), format!("schedule {path} daily")]);
+    let annotate = format!("annotate {path}/f1");
+    assert_eq!(did, [annotate, format!("watch {path}"), format!("schedule {path} daily")]);
+}
+
+/// A step that asks a model waits for the answer, says for what, and goes on with it; what was done
+/// before it is not done again, and nothing is written twice.
+#[test]
+fn a_step_waits_for_the_answer_of_a_model() {
+    let stage = Stage::new();
+    fs::write(stage.path("allowed/a"), "content").unwrap();
+    let answers = |questions, answered, silent: Option<&str>, aside: Option<&str>| {
+        let text = |text: &str| text.to_owned();
+        let (silent, aside) = (silent.map(text), aside.map(text));
+        *stage.helper.1.lock().unwrap() = Asked { questions, answered, aside, silent };
+    };
+    let task = r#"{"task_id":"t","type":"foundry-v2","steps":[
+        {"id":"1","op":"fold","path":"BASEallowed/a","brick":"a.brick"},
+        {"id":"2","op":"annotate","of":"1"}]}"#;
+    stage.drop_task("t.task.json", task);
+    let (Running(mailbox, thread), path) = (stage.start(), stage.path("allowed/a"));
+    let look = || {
+        let (tx, rx) = tokio::sync::oneshot::channel();
+        mailbox.send(Message::Wait(tx)).unwrap();
+        rx.blocking_recv().unwrap();
+        stage.view("t")
+    };
+    let result = || fs::read_to_string(stage.inbox("t.task.result.json")).unwrap();
+    for (silent, aside, said) in [
+        (Some("no model server at X"), None, "step 2: no model server at X; it goes on when"),
+        (None, None, "step 2: a model was asked; it goes on with the answer"),
+        (None, Some("no JSON"), "(no JSON); `foundry-user annotate --retry` asks again"),
+    ] {
+        answers(2, 1, silent, aside);
+        let view = look();
+        assert_eq!(view.state, State::Waiting, "{view:?}");
+        assert!(view.detail.as_ref().unwrap().contains(said), "{view:?}");
+        assert!(view.next.contains("annotate --status"), "{view:?}");
+        assert!(result().contains("\"waiting\"") && result().contains("\"waits\""), "{}", result());
+        let (before, brick) = (result(), stage.path("p/out/a.brick"));
+        let made = fs::metadata(&brick).unwrap().modified().unwrap();
+        look();
+        assert_eq!(result(), before, "it is said once");
+        assert_eq!(fs::metadata(&brick).unwrap().modified().unwrap(), made, "it is folded once");
+    }
+    answers(2, 2, None, None);
+    let view = look();
+    assert_eq!(view.state, State::Done, "{view:?}");
+    assert!(result().contains(&format!("{}: 2 annotated", path.display())), "{}", result());
+    assert!(result().contains("a.brick") && !result().contains("waits"), "{}", result());
+    // What can never be a question is not waited for.
+    answers(0, 0, None, None);
+    stage.drop_task("u.task.json", &task.replace("\"t\"", "\"u\""));
+    look();
+    let view = stage.view("u");
+    assert_eq!(view.state, State::SetAside, "{view:?}");
+    assert!(view.detail.unwrap().contains("nothing of it can be asked about"));
+    drop(mailbox);
+    thread.join().unwrap();
+}
+
+/// The same in a change: its box is ticked with the answer, and the evidence says once what was waited
+/// for.
+#[test]
+fn a_box_waits_for_the_answer_of_a_model() {
+    let stage = Stage::new();
+    fs::write(stage.path("allowed/a"), "content").unwrap();
+    let change = stage.path("p/openspec/changes/ask");
+    fs::create_dir_all(&change).unwrap();
+    fs::write(change.join("tasks.md"), "- [ ] 1.1 Ask what it is\n").unwrap();
+    let steps = "apiVersion: foundry/v2\nsteps:\n  - {id: \"1.1\", op: annotate, path: BASE}\n";
+    let steps = steps.replace("BASE", stage.path("allowed/a").to_str().unwrap());
+    fs::write(change.join("foundry.yaml"), steps).unwrap();
+    let lines =
+        || fs::read_to_string(change.join("foundry/evidence.jsonl")).unwrap().lines().count();
+    stage.helper.1.lock().unwrap().questions = 1;
+    for _ in 0..3 {
+        stage.settle();
+        let view = stage.view("ask");
+        assert_eq!((view.state, view.boxes), (State::Waiting, Some((0, 1))), "{view:?}");
+        assert!(view.detail.unwrap().contains("a model was asked"));
+        assert!(view.next.contains("annotate --status"), "{}", view.next);
+        assert_eq!(lines(), 1);
+    }
+    stage.helper.1.lock().unwrap().answered = 1;
+    stage.settle();
+    let view = stage.view("ask");
+    assert_eq!((view.state, view.boxes, lines()), (State::Done, Some((1, 1)), 2), "{view:?}");
 }
 
 /// A change of OpenSpec goes on step by step; a failed step stops it, and says so, until somebody

@@ -15,7 +15,7 @@ use crate::clock;
 use crate::config::Project;
 use crate::next::Step;
 use crate::wire_tasks::{self, Evidence};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-pub use super::run::Helper;
+pub use super::run::{Asked, Halt, Helper};
 
 /// Until something that is being written is looked at again.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -73,6 +73,8 @@ pub struct Worker {
     mail: Receiver<Message>,
     /// What was tried since something changed: nothing is tried twice.
     given_up: BTreeSet<(String, String)>,
+    /// Tasks with a step that waits: which, and what came of those before it.
+    reached: BTreeMap<String, (usize, Outcome)>,
 }
 
 impl Worker {
@@ -81,9 +83,9 @@ impl Worker {
     pub fn new(projects: Vec<Project>, store: &Path, helper: Box<dyn Helper>) -> (Self, Mailbox) {
         let (tx, mail) = sync_channel(MESSAGES);
         let approvals = Approvals::of(store);
-        let given_up = BTreeSet::new();
+        let (given_up, reached) = (BTreeSet::new(), BTreeMap::new());
         let store = store.to_owned();
-        (Self { projects, store, approvals, helper, mail, given_up }, Mailbox(tx))
+        (Self { projects, store, approvals, helper, mail, given_up, reached }, Mailbox(tx))
     }
 
     /// Works until nobody can send to it any more.
@@ -147,7 +149,7 @@ impl Worker {
     }
 
     /// Does one thing. `false` says that somebody is in the way just now.
-    fn carry_out(&self, project: &Project, found: &Found) -> io::Result<bool> {
+    fn carry_out(&mut self, project: &Project, found: &Found) -> io::Result<bool> {
         let dir = Dir::open(&project.path)?;
         match &found.work {
             Work::None | Work::Later => Ok(true),
@@ -158,7 +160,8 @@ impl Worker {
             }
             Work::Task { place, task, approved } => {
                 let inbox = dir.sub(&place.inbox)?.ok_or(io::ErrorKind::NotFound)?;
-                self.task(project, dir, &inbox, place, task, *approved)?;
+                let runs = Runs { place, task, approved: *approved, id: &found.view.id };
+                self.task(project, dir, &inbox, &runs)?;
                 Ok(true)
             }
             Work::Change(change) => self.change(project, dir, change),
@@ -166,30 +169,34 @@ impl Worker {
     }
 
     fn task(
-        &self,
+        &mut self,
         project: &Project,
         dir: Dir,
         inbox: &Dir,
-        place: &Place,
-        task: &TaskFile,
-        approved: bool,
+        runs: &Runs<'_>,
     ) -> io::Result<()> {
+        let Runs { place, task, approved, id } = *runs;
         let steps = task.as_steps();
         let helper = self.helper.as_ref();
         let name = &task.task_id.replace(['/', '\0'], "_");
         let runner = Runner { project, helper, approved, name, steps: &steps, dir };
-        let mut outcome = Outcome::default();
-        for (i, step) in steps.iter().enumerate() {
+        let (done, mut outcome) = self.reached.remove(id).unwrap_or_default();
+        for (i, step) in steps.iter().enumerate().skip(done) {
+            let number = step.id.as_ref().map_or((i + 1).to_string(), |id| id.0.clone());
+            let said = |why| if steps.len() == 1 { why } else { format!("step {number}: {why}") };
             match runner.step(step) {
                 Ok(done) => {
                     outcome.made.extend(done.made);
                     outcome.notes.extend(done.notes);
                 }
-                Err(why) => {
-                    let number = step.id.as_ref().map_or((i + 1).to_string(), |id| id.0.clone());
-                    let why = if steps.len() == 1 { why } else { format!("step {number}: {why}") };
-                    return set_aside(inbox, place, &task.task_id, &why);
+                Err(Halt::Failed(why)) => {
+                    return set_aside(inbox, place, &task.task_id, &said(why));
                 }
+                Err(Halt::Waits(why)) => {
+                    self.reached.insert(id.to_owned(), (i, outcome));
+                    return say_waiting(inbox, place, task, &said(why), &self.store);
+                }
+                Err(Halt::Stopping) => return Ok(()),
             }
         }
         let next = match outcome.made.first() {
@@ -225,7 +232,10 @@ impl Worker {
         let list = open.read(change::LIST, boxes::MOST)?.map(|t| t.bytes).unwrap_or_default();
         let said = match &done {
             Ok(outcome) => Evidence::Done(&outcome.made, &outcome.notes),
-            Err(why) => Evidence::Failed(why),
+            Err(Halt::Waits(why)) if change.waits.as_ref() == Some(why) => return Ok(true),
+            Err(Halt::Waits(why)) => Evidence::Waits(why),
+            Err(Halt::Failed(why)) => Evidence::Failed(why),
+            Err(Halt::Stopping) => return Ok(true),
         };
         let line = wire_tasks::evidence(&change.id, &number, &said, &list, at);
         evidence.append(change::EVIDENCE, &line)?;
@@ -244,6 +254,30 @@ impl Worker {
 fn key(found: &Found) -> (String, String) {
     let boxes = found.view.boxes.map(|(done, _)| done.to_string()).unwrap_or_default();
     (found.view.id.clone(), boxes)
+}
+
+/// A task that is carried out.
+struct Runs<'a> {
+    place: &'a Place,
+    task: &'a TaskFile,
+    approved: bool,
+    id: &'a str,
+}
+
+/// Says beside a task what it waits for, unless that is said already.
+fn say_waiting(
+    inbox: &Dir,
+    place: &Place,
+    task: &TaskFile,
+    why: &str,
+    store: &Path,
+) -> io::Result<()> {
+    let before = inbox.read(place.result(), scan::MOST)?.map(|t| wire_tasks::said(&t.bytes));
+    if before.and_then(|said| said.waits).as_deref() == Some(why) {
+        return Ok(());
+    }
+    let next = Step::TaskAwaits.line(Some(store));
+    inbox.put(place.result(), &wire_tasks::waiting(task, why, clock::wall().0, &next), 0o644)
 }
 
 /// Puts a task file aside, with the reason beside it. Nothing that was set aside before is lost.

@@ -124,9 +124,11 @@ fn want_one(tx: &Transaction<'_>, want: &Want) -> Result<Wanted, QueueError> {
     }
     let sql = "INSERT INTO job (key, number, priority)
                VALUES (?1, (SELECT coalesce(max(number), 0) + 1 FROM job), ?2)
-               ON CONFLICT (key) DO UPDATE SET priority = max(priority, excluded.priority)";
-    tx.prepare_cached(sql)?.execute(params![key.0, *priority as u8])?;
-    Ok(Wanted::Waiting)
+               ON CONFLICT (key) DO UPDATE SET priority = max(priority, excluded.priority)
+               RETURNING state = 2";
+    let row = params![key.0, *priority as u8];
+    let aside: bool = tx.prepare_cached(sql)?.query_row(row, |r| r.get(0))?;
+    Ok(if aside { Wanted::Aside } else { Wanted::Waiting })
 }
 
 /// A question that waits and that no brick waits for any more.

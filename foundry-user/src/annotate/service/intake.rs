@@ -8,9 +8,9 @@ use super::{Ask, Between, Rest};
 use crate::annotate::client::Client;
 use crate::annotate::engine::{self, EngineError};
 use crate::annotate::gather::{gather, gather_file};
-use crate::annotate::queue::{Priority, Queue, QueueError, Want};
+use crate::annotate::queue::{Priority, Queue, QueueError, Want, Wanted};
 use crate::annotate::settings::Settings;
-use crate::annotate::status::{Request, Status};
+use crate::annotate::status::{Request, Status, Tally};
 use crate::annotate::{endpoint, queue};
 use crate::pipeline::effect::Update;
 use crate::store::bricks;
@@ -209,14 +209,15 @@ impl<'a> Intake<'a> {
         &mut self,
         beneath: Option<&[u8]>,
         priority: Priority,
-    ) -> Result<u64, EngineError> {
-        let mut n = 0;
+    ) -> Result<Tally, EngineError> {
+        let mut tally = Tally::default();
         let all = bricks(&self.store).unwrap_or_default();
         for files in all.chunks(CHUNK) {
-            n += wants(&mut self.queue, files, self.settings, beneath, priority)?;
+            let wanted = wants(&mut self.queue, files, self.settings, beneath, priority)?;
+            tally = tally.and(&wanted);
             tokio::task::yield_now().await;
         }
-        Ok(n)
+        Ok(tally)
     }
 
     async fn fulfil(
@@ -226,20 +227,22 @@ impl<'a> Intake<'a> {
     ) -> Result<(), EngineError> {
         // What happened before the request belongs to it.
         self.look().await?;
+        let mut tally = None;
         let said = match request {
             Request::Status => None,
             Request::Path(path) => {
-                let n = match gather(&self.store, &path, self.settings) {
+                let these = match gather(&self.store, &path, self.settings) {
                     Some(g) => {
-                        self.queue.want(&Want { priority: Priority::Asked, ..g.want })?;
-                        1
+                        let want = Want { priority: Priority::Asked, ..g.want };
+                        Tally::default().and(&[self.queue.want(&want)?])
                     }
                     None => self.want_all(Some(&path), Priority::Asked).await?,
                 };
-                Some(format!("{n} asked about first"))
+                tally = Some(these);
+                Some(format!("{} asked about first", these.questions))
             }
             Request::All => {
-                let n = self.want_all(None, Priority::Found).await?;
+                let n = self.want_all(None, Priority::Found).await?.questions;
                 Some(format!("{n} bricks are questions"))
             }
             Request::Retry => Some(format!("{} tried again", self.queue.revive()?)),
@@ -253,7 +256,7 @@ impl<'a> Intake<'a> {
         if said.is_some() {
             self.wake_up();
         }
-        let status = Status { said, ..self.status().await? };
+        let status = Status { said, tally, ..self.status().await? };
         // A client that left needs no answer.
         drop(answer.send(Ok(status)));
         Ok(())
@@ -312,14 +315,14 @@ async fn until(due: Option<Instant>) {
     }
 }
 
-/// The bricks in `files` that are beneath a path become questions. Says how many.
+/// The bricks in `files` that are beneath a path become questions. Says how each stands.
 pub(in crate::annotate) fn wants(
     queue: &mut Queue,
     files: &[PathBuf],
     settings: &Settings,
     beneath: Option<&[u8]>,
     priority: Priority,
-) -> Result<u64, queue::QueueError> {
+) -> Result<Vec<Wanted>, queue::QueueError> {
     let is_beneath = |path: &[u8]| {
         beneath.is_none_or(|root| {
             let rest = path.strip_prefix(root.strip_suffix(b"/").unwrap_or(root));
@@ -331,6 +334,5 @@ pub(in crate::annotate) fn wants(
         .filter(|g| is_beneath(&g.want.path))
         .map(|g| Want { priority, ..g.want })
         .collect();
-    queue.want_all(&wants)?;
-    Ok(wants.len() as u64)
+    queue.want_all(&wants)
 }

@@ -50,7 +50,9 @@ fn answers_reach_their_bricks_and_a_replay_has_them_too() {
     daemon.sync();
     let status = annotated(&stage, "tool");
     assert_eq!((status.counts.answers, status.counts.delivered), (2, 1), "{status:?}");
-    assert_eq!(annotation(&stage, "tool"), Some((4, true)));
+    // Emptied and written: that may be seen as two changes.
+    let (generation, current) = annotation(&stage, "tool").unwrap();
+    assert!(current && (4..=5).contains(&generation), "{generation}");
     // Under another name it is the same brick.
     fs::rename(stage.tree("tool"), stage.tree("moved")).unwrap();
     daemon.sync();
