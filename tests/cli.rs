@@ -7,6 +7,7 @@ mod differences;
 mod errors;
 mod exports;
 mod round_trip;
+mod search;
 mod shell;
 
 use crate::support::program::{self, Said};

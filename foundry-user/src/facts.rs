@@ -12,6 +12,7 @@
 
 mod archive;
 mod content;
+mod directory;
 pub mod host;
 mod image;
 pub mod keys;

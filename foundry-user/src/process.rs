@@ -5,6 +5,7 @@
 //! Keeps: a process is never stopped; of its memory only statistics leave this room, unless its bytes
 //! were asked for.
 
+mod about;
 pub mod capture;
 pub mod layout;
 pub mod maps;

@@ -26,7 +26,14 @@ const KERNEL: [&str; 4] = ["/proc", "/sys/kernel/btf", "/sys/fs/cgroup", "/dev/u
 /// What this machine says of files: names of owners, packages, where libraries lie. A single file that
 /// is replaced (a user was added) is closed until the next start, and its facts are left out: the
 /// directory that it lies in holds what nobody here should read.
-const HOST: [&str; 4] = ["/etc/passwd", "/etc/group", "/etc/ld.so.conf.d", "/var/lib/dpkg"];
+const HOST: [&str; 6] = [
+    "/etc/passwd",
+    "/etc/group",
+    "/etc/ld.so.conf.d",
+    "/var/lib/dpkg",
+    "/var/lib/rpm",
+    "/usr/lib/sysimage/rpm",
+];
 
 /// What names of hosts mean, for the one that a model is asked at.
 const NAMES: [&str; 3] = ["/etc/hosts", "/etc/nsswitch.conf", "/etc/resolv.conf"];

@@ -10,9 +10,11 @@ use super::sync::refused;
 use super::text;
 use crate::annotate::deliver::Deliver;
 use crate::annotate::engine::{Engine, EngineError, Turn};
+use crate::annotate::queue::Counts;
 use crate::annotate::settings::{Section, Settings};
 use crate::annotate::{Request, Status, direct};
 use crate::args::Annotate;
+use crate::clock;
 use crate::config::annotate_settings;
 use crate::control::client::{self, ControlError};
 use crate::error::{CommandError, Exit};
@@ -21,6 +23,11 @@ use crate::{wire, wire_annotate};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::Duration;
+
+/// Between two lines on how far it is.
+const PROGRESS: Duration = Duration::from_secs(2);
 
 /// Columns of the names.
 const NAME: usize = 14;
@@ -74,7 +81,38 @@ fn with_daemon(dir: &Path, first: Option<&Request>, drain: bool) -> Result<Statu
             status.said
         }
     };
-    Ok(Status { said, ..client::annotate(dir, &Request::Drain)? })
+    // Somebody who waits wants to see that it goes on.
+    let (ended, end) = std::sync::mpsc::channel::<()>();
+    let watched = dir.to_owned();
+    let showing = std::thread::spawn(move || {
+        let mut progress = Progress::default();
+        while end.recv_timeout(PROGRESS) == Err(RecvTimeoutError::Timeout) {
+            if let Ok(status) = client::annotate(&watched, &Request::Status) {
+                progress.show(&status.counts);
+            }
+        }
+    });
+    let drained = client::annotate(dir, &Request::Drain);
+    drop(ended);
+    // It only shows.
+    drop(showing.join());
+    Ok(Status { said, ..drained? })
+}
+
+/// What was last shown of work that somebody waits for.
+#[derive(Default)]
+struct Progress(Option<Counts>);
+
+impl Progress {
+    /// Shows how far it is, where that is news.
+    fn show(&mut self, counts: &Counts) {
+        let left = counts.waiting + counts.leased;
+        if left != 0 && self.0.replace(*counts) != Some(*counts) {
+            let answered = text::count(counts.answers);
+            let left = text::plural(left, "question waits", "questions wait");
+            say(&format!("{answered} answered, {left}"));
+        }
+    }
 }
 
 /// Without a daemon: here, and under the store's lock where anything is changed.
@@ -118,7 +156,13 @@ fn alone(
 
 /// Works until nothing waits, or something keeps it from going on: then that.
 async fn drained(engine: &mut Engine) -> Result<Option<String>, EngineError> {
+    let (mut progress, mut shown) = (Progress::default(), clock::monotonic());
     loop {
+        let now = clock::monotonic();
+        if u128::from(now.0 - shown.0) >= PROGRESS.as_nanos() {
+            shown = now;
+            progress.show(&engine.status()?.counts);
+        }
         match engine.turn().await? {
             Turn::Worked => {}
             Turn::Paused { why, .. } => return Ok(Some(why)),

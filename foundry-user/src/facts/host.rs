@@ -8,6 +8,7 @@
 mod capabilities;
 mod libraries;
 mod packages;
+mod rpm;
 
 use super::Subject;
 use super::content::Facts;
@@ -118,6 +119,16 @@ impl Host {
         self.package(file, subject, facts)
     }
 
+    /// The name of a user.
+    pub(crate) fn user(&self, uid: u32) -> Option<String> {
+        self.names(&self.users, "etc/passwd").of(uid)
+    }
+
+    /// Name and version of the package that a path is of.
+    pub(crate) fn package_of(&self, path: &[u8]) -> Option<(String, String)> {
+        self.packages().owner(path).map(|owner| (owner.name, owner.version))
+    }
+
     fn names(&self, table: &Table<Names>, path: &str) -> Arc<Names> {
         let path = self.root.join(path);
         table.get(std::slice::from_ref(&path), || Names::read(&path))
@@ -125,7 +136,8 @@ impl Host {
 
     fn packages(&self) -> Arc<Packages> {
         let dpkg = self.root.join("var/lib/dpkg");
-        let files = [dpkg.join("status"), dpkg.join("info"), dpkg.join("diversions")];
+        let mut files = rpm::files(&self.root);
+        files.extend([dpkg.join("status"), dpkg.join("info"), dpkg.join("diversions")]);
         let packages = self.packages.get(&files, || Packages::read(&self.root));
         // What was said first is what later changes are compared with.
         lock(&self.compared).get_or_insert_with(|| Arc::clone(&packages));
@@ -151,7 +163,10 @@ impl Host {
         let packages = self.packages();
         let Some(owner) = packages.owner(subject.path) else { return Ok(0) };
         let mut put = |name: &str, fact| facts.insert(format!("package.{name}"), fact);
-        put("manager", Fact::Text("dpkg".to_owned()));
+        put("manager", Fact::Text(owner.manager.to_owned()));
+        if let Some(architecture) = owner.architecture {
+            put("architecture", Fact::Text(architecture));
+        }
         put("name", Fact::Text(owner.name));
         if !owner.version.is_empty() {
             put("version", Fact::Text(owner.version));
@@ -167,7 +182,12 @@ impl Host {
         else {
             return Ok(0);
         };
-        let matches = md5(file, subject.size)? == digest;
+        let found = if owner.is_sha256 {
+            hash::<sha2::Sha256>(file, subject.size)?
+        } else {
+            hash::<md5::Md5>(file, subject.size)?
+        };
+        let matches = found.starts_with(&digest);
         facts.insert("package.matches".to_owned(), Fact::Flag(matches));
         Ok(subject.size)
     }
@@ -191,9 +211,8 @@ impl Names {
 }
 
 /// The digest that packages are signed for.
-fn md5(file: &File, size: u64) -> io::Result<[u8; 16]> {
-    use md5::{Digest, Md5};
-    let mut hash = Md5::new();
+fn hash<D: md5::Digest>(file: &File, size: u64) -> io::Result<Vec<u8>> {
+    let mut hash = D::new();
     let mut buf = vec![0; 256 << 10];
     let mut at = 0;
     while at < size {
@@ -204,13 +223,25 @@ fn md5(file: &File, size: u64) -> io::Result<[u8; 16]> {
         hash.update(&buf[..n]);
         at += n as u64;
     }
-    Ok(hash.finalize().into())
+    Ok(hash.finalize().to_vec())
+}
+
+/// Names of capabilities by their bits.
+pub(crate) fn capability_names(bits: u64) -> Vec<String> {
+    capabilities::names(bits)
 }
 
 #[cfg(test)]
 pub(super) use capabilities::decode as decode_capabilities;
 #[cfg(test)]
 pub(super) use libraries::{describe as missing, usual};
+
+/// Name and paths of a header of rpm.
+#[cfg(test)]
+pub(super) fn rpm_package(header: &[u8]) -> Option<(String, Vec<Vec<u8>>)> {
+    let package = rpm::package(header)?;
+    Some((package.name, package.files.into_iter().map(|file| file.path).collect()))
+}
 
 /// The package of a path, for the comparison with dpkg.
 #[cfg(test)]

@@ -50,6 +50,11 @@ pub fn of<S: Storage>(brick: &Brick<S>) -> Result<Facts, Error> {
         }
         entropy(brick, &mut facts)?;
     }
+    if meta.kind == Kind::Directory
+        && let Some(parts) = brick.parts()?
+    {
+        super::directory::describe(&parts, &mut facts);
+    }
     Ok(facts)
 }
 

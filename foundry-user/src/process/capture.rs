@@ -100,6 +100,7 @@ impl Survey {
         let mut facts = facts(target, &parts, known);
         let mapped = mappings.iter().map(|mapping| mapping.end - mapping.start).sum();
         facts.insert("mapped_bytes".to_owned(), FactValue::Number(mapped));
+        facts.extend(super::about::facts(target, mappings));
         facts.insert("mappings".to_owned(), FactValue::Number(mappings.len() as u64));
         if omitted > 0 {
             facts.insert("regions_omitted".to_owned(), FactValue::Number(omitted));

@@ -8,7 +8,7 @@ use super::sample::{Live, Memory, Sampled, page_cell, sample};
 use super::*;
 use foundry_brick::parts::{PAGE_BYTES, PAGE_ORDER, PageRun, Part, Parts, page};
 use foundry_brick::storage::MemStorage;
-use foundry_brick::{Brick, FactValue, Kind, Payload, Region};
+use foundry_brick::{Brick, FactValue, Facts, Kind, Payload, Region};
 use std::io;
 use std::process::{Child, Command, Stdio};
 
@@ -405,4 +405,83 @@ fn a_continued_brick_equals_a_fresh_one_and_nothing_else_moved() {
     let facts = open().facts().unwrap();
     assert_eq!(facts["ended"], FactValue::Flag(true));
     assert_eq!(facts["ended_ns"], FactValue::Number(77));
+}
+
+/// What `/proc` says of a process of the test's own, and no secret among its words.
+#[test]
+fn what_a_process_is_and_may() {
+    use std::net::TcpListener;
+    use std::os::unix::process::CommandExt;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let mut command = Command::new("sleep");
+    command.arg0("sleep --token=ghp_0123456789abcdefghijABCDEFGHIJ012345").arg("60");
+    let mut child = command.spawn().unwrap();
+    let facts = |pid: u32| {
+        let target = Target::open(pid).unwrap();
+        let mappings = target.mappings().unwrap();
+        super::about::facts(&target, &mappings)
+    };
+    let mut other = facts(child.id());
+    // Until it is another program, it is a copy of this one.
+    let is_other = |facts: &Facts| match facts.get("process.command") {
+        Some(FactValue::Text(text)) => text.contains("sleep"),
+        _ => false,
+    };
+    while !is_other(&other) {
+        other = facts(child.id());
+    }
+    let own = facts(std::process::id());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let FactValue::Text(words) = &other["process.command"] else { panic!("{other:?}") };
+    assert!(words.starts_with("sleep --token=[redacted") && !words.contains("ghp_"), "{words}");
+    assert_eq!(other["process.parent"], FactValue::Number(std::process::id().into()));
+    assert_eq!(other["process.threads"], FactValue::Number(1));
+    assert_eq!(other["process.no_new_privs"], own["process.no_new_privs"]);
+    assert_eq!(other["process.seccomp"], own["process.seccomp"]);
+    assert!(!other.contains_key("process.listening"), "{other:?}");
+    let FactValue::List(listening) = &own["process.listening"] else { panic!("{own:?}") };
+    assert!(listening.contains(&format!("tcp {port} here")), "{listening:?}");
+    assert!(matches!(own["process.sockets"], FactValue::Number(n) if 0 < n));
+    let uid = rustix::process::getuid().as_raw();
+    assert_eq!(own["process.uid"], FactValue::Number(uid.into()));
+    if uid == 0 {
+        assert_eq!(own["process.user"], FactValue::Text("root".to_owned()));
+    }
+    let FactValue::Text(started) = &own["process.started"] else { panic!("{own:?}") };
+    let started: jiff::Timestamp = started.parse().unwrap();
+    let age = jiff::Timestamp::now().duration_since(started);
+    assert!((0..86_400).contains(&age.as_secs()), "{started}");
+    // The same program by two names of its file: found out once, and the same.
+    assert_eq!(facts(std::process::id()).get("process.build_id"), own.get("process.build_id"));
+    let keys = other.keys().chain(own.keys());
+    assert!(keys.clone().all(|key| crate::facts::keys::is_known(key)), "{own:?} {other:?}");
+}
+
+/// A library that was replaced under a process is named.
+#[test]
+fn code_of_a_file_that_is_gone_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let program = dir.path().canonicalize().unwrap().join("nap");
+    // Another test's child could have a copy of our open file: who is open for writing is not executed.
+    assert!(Command::new("cp").args(["/bin/sleep"]).arg(&program).status().unwrap().success());
+    let mut child = Command::new(&program).arg("60").spawn().unwrap();
+    let target = loop {
+        let target = Target::open(child.id()).unwrap();
+        // Its program is known a moment before any of it is mapped.
+        let code = |m: &super::maps::Mapping| {
+            m.permissions & page::EXECUTE != 0 && m.name.ends_with(b"/nap")
+        };
+        if target.mappings().is_ok_and(|all| all.iter().any(code)) {
+            break target;
+        }
+    };
+    std::fs::remove_file(&program).unwrap();
+    let facts = super::about::facts(&target, &target.mappings().unwrap());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(facts.get("process.program_replaced"), Some(&FactValue::Flag(true)), "{facts:?}");
+    let FactValue::List(gone) = &facts["process.replaced_libraries"] else { panic!("{facts:?}") };
+    assert_eq!(gone, &[program.display().to_string()]);
 }

@@ -60,6 +60,12 @@ pub(super) fn of(file: &File) -> Option<Vec<String>> {
     decode(buf.get(..n)?)
 }
 
+/// Names by bits, as the kernel's own tables have them.
+pub(super) fn names(bits: u64) -> Vec<String> {
+    let name = |bit: usize| NAMES.get(bit).map_or_else(|| bit.to_string(), |n| (*n).to_owned());
+    (0..64).filter(|bit| bits >> bit & 1 == 1).map(name).collect()
+}
+
 /// Versions 2 and 3: a magic, then permitted and inheritable, low words and high words.
 pub(in crate::facts) fn decode(bytes: &[u8]) -> Option<Vec<String>> {
     let word = |i: usize| Some(u32::from_le_bytes(bytes.get(4 * i..4 * i + 4)?.try_into().ok()?));

@@ -1,9 +1,10 @@
-//! Which package a file came with, by dpkg's own files.
+//! Which package a file came with, by dpkg's own files and by rpm's database.
 //!
-//! Knows: `/var/lib/dpkg`. Must never know: what is in a file.
-//! Keeps: an entry is 32 bytes, whatever its path; what `dpkg -S` says is what is said here, also of
+//! Knows: `/var/lib/dpkg`, packages as `rpm` tells them. Must never know: what is in a file.
+//! Keeps: an entry takes the same room, whatever its path; what `dpkg -S` says is what is said here, also of
 //! diverted files and of directories that moved below `/usr`.
 
+use super::rpm;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -25,8 +26,42 @@ pub(super) struct Packages {
 struct Package {
     name: String,
     version: String,
-    /// Of which state of its two files.
+    /// Who knows it.
+    manager: &'static str,
+    architecture: Option<String>,
+    /// Its files have SHA-256 digests, not MD5.
+    is_sha256: bool,
+    /// Of which state of its two files, or of its header.
     read_from: [State; 2],
+}
+
+/// A package, as another database than dpkg's tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Packaged {
+    pub(super) name: String,
+    pub(super) version: String,
+    pub(super) architecture: Option<String>,
+    /// Its files have SHA-256 digests, not MD5.
+    pub(super) is_sha256: bool,
+    pub(super) files: Vec<PackagedFile>,
+    /// Another header has another one.
+    pub(super) state: [u8; 32],
+}
+
+impl Packaged {
+    fn read_from(&self) -> [State; 2] {
+        let word = |at: usize| self.state[at..].first_chunk().map_or(0, |b| i64::from_le_bytes(*b));
+        [(word(0), word(8), 0), (word(16), word(24), 0)]
+    }
+}
+
+/// A file of such a package.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct PackagedFile {
+    pub(super) path: Vec<u8>,
+    /// The first 16 bytes of its digest.
+    pub(super) digest: Option<[u8; 16]>,
+    pub(super) is_configuration: bool,
 }
 
 /// When a file was written, and how large it is.
@@ -58,7 +93,11 @@ struct Diversion {
 pub(super) struct Owner {
     pub(super) name: String,
     pub(super) version: String,
+    pub(super) manager: &'static str,
+    pub(super) architecture: Option<String>,
+    /// The first 16 bytes of it.
     pub(super) digest: Option<[u8; 16]>,
+    pub(super) is_sha256: bool,
     pub(super) is_configuration: bool,
     pub(super) diverted_from: Option<Vec<u8>>,
 }
@@ -77,7 +116,7 @@ fn key(path: &[u8]) -> u64 {
     hash.as_bytes()[..8].try_into().map_or(0, u64::from_le_bytes)
 }
 
-fn digest(hex: &str) -> Option<[u8; 16]> {
+pub(super) fn digest(hex: &str) -> Option<[u8; 16]> {
     let hex = hex.as_bytes();
     let mut out = [0; 16];
     if hex.len() != 32 {
@@ -107,6 +146,9 @@ impl Packages {
         names.sort();
         for name in names {
             all.add(&dpkg.join("info"), &name, &status);
+        }
+        for package in rpm::read(root) {
+            all.add_packaged(&package);
         }
         all.files.sort_unstable();
         all
@@ -138,7 +180,27 @@ impl Packages {
             });
         }
         let version = known.map(|k| k.version.clone()).unwrap_or_default();
-        self.packages.push(Package { name: name.to_owned(), version, read_from });
+        let (manager, name) = ("dpkg", name.to_owned());
+        let (architecture, is_sha256) = (None, false);
+        self.packages.push(Package { name, version, manager, architecture, is_sha256, read_from });
+    }
+
+    fn add_packaged(&mut self, packaged: &Packaged) {
+        let Ok(package) = u32::try_from(self.packages.len()) else { return };
+        self.files.extend(packaged.files.iter().map(|file| Entry {
+            path: key(&file.path),
+            package,
+            digest: file.digest,
+            is_configuration: file.is_configuration,
+        }));
+        self.packages.push(Package {
+            name: packaged.name.clone(),
+            version: packaged.version.clone(),
+            manager: "rpm",
+            architecture: packaged.architecture.clone(),
+            is_sha256: packaged.is_sha256,
+            read_from: packaged.read_from(),
+        });
     }
 
     /// The paths of packages that are others than `before`.
@@ -152,7 +214,17 @@ impl Packages {
         };
         let info = root.join("var/lib/dpkg/info");
         let mut changed = Vec::new();
-        for package in self.packages.iter().filter(|p| !is_same(p)) {
+        let is_new = |p: &&Package| p.manager == "rpm" && !is_same(p);
+        if self.packages.iter().any(|p| is_new(&p)) {
+            let of_new = |p: &Packaged| {
+                let read_from = p.read_from();
+                self.packages.iter().any(|one| is_new(&one) && one.read_from == read_from)
+            };
+            for package in rpm::read(root).iter().filter(|p| of_new(p)) {
+                changed.extend(package.files.iter().flat_map(|file| self.aliases(&file.path)));
+            }
+        }
+        for package in self.packages.iter().filter(|p| p.manager == "dpkg" && !is_same(p)) {
             let list = std::fs::read(info.join(format!("{}.list", package.name)));
             for path in list.unwrap_or_default().split(|&b| b == b'\n').filter(|p| !p.is_empty()) {
                 changed.extend(self.aliases(path));
@@ -208,7 +280,10 @@ impl Packages {
                     found = Some(Owner {
                         name: package.name.clone(),
                         version: package.version.clone(),
+                        manager: package.manager,
+                        architecture: package.architecture.clone(),
                         digest: entry.digest,
+                        is_sha256: package.is_sha256,
                         is_configuration: entry.is_configuration,
                         diverted_from: None,
                     });

@@ -75,3 +75,75 @@ fn a_search_finds_what_is_there_and_nothing_else() {
         assert_eq!(found(absent), [], "{absent}");
     }
 }
+
+/// The brick of a directory with something of everything in it.
+fn brick_of_directory() -> Brick<MemStorage> {
+    use crate::artifact::{FileIdentity, FileKind, Stat};
+    use crate::directory::{Body, Entry, Face, Total, fold, meta};
+    let stat = |kind, size, mode, uid, mtime_ns| Stat {
+        identity: FileIdentity { dev: 1, ino: 9, btime_ns: 0 },
+        kind,
+        size,
+        blocks: 0,
+        mode,
+        uid,
+        gid: 0,
+        nlink: 1,
+        mtime_ns,
+        ctime_ns: 0,
+    };
+    let file = |name: &str, size, mode, mtime_ns| {
+        let stat = stat(FileKind::File, size, mode, 0, mtime_ns);
+        let face = Some(Face::new(size, vec![[1, 2, 3, 4]]));
+        Entry { name: name.into(), stat: Some(stat), body: Body::File(face) }
+    };
+    let other = |name: &str, kind, mode, body| Entry {
+        name: name.into(),
+        stat: Some(stat(kind, 0, mode, 7, 1)),
+        body,
+    };
+    let directory = Body::Directory(Total::default(), 0);
+    let entries = [
+        file("Cargo.toml", 100, 0o644, 50),
+        file("main.RS", 300, 0o644, 99),
+        file("old.rs", 200, 0o644, -5),
+        file("su", 10, 0o4755, 60),
+        file("open", 10, 0o666, 60),
+        other(".git", FileKind::Directory, 0o755, directory.clone()),
+        other("tmp", FileKind::Directory, 0o1777, directory.clone()),
+        other("drop", FileKind::Directory, 0o777, directory),
+        other("link", FileKind::Symlink, 0o777, Body::Other(FileKind::Symlink)),
+        other("pipe", FileKind::Other, 0o600, Body::Other(FileKind::Other)),
+    ];
+    let mut sorted = entries.to_vec();
+    sorted.sort_by(|a, b| a.name.cmp(&b.name));
+    let mut editor = Editor::create(MemStorage::new(), meta(b"/srv/p", None)).unwrap();
+    fold(&mut editor, &mut foundry_brick::directory::Directory::default(), &sorted).unwrap();
+    editor.commit(1).unwrap();
+    Brick::open(MemStorage::from(editor.into_storage().into_bytes())).unwrap()
+}
+
+/// A directory's brick says what is in it, as far as that follows from its entries.
+#[test]
+fn a_directory_says_what_is_in_it() {
+    let facts = record::of(&brick_of_directory()).unwrap();
+    let number = |key: &str| match facts[&format!("directory.{key}")] {
+        FactValue::Number(n) => n,
+        ref other => panic!("{key} is {other:?}"),
+    };
+    let list = |key: &str| match &facts[&format!("directory.{key}")] {
+        FactValue::List(list) => list.join(" | "),
+        FactValue::Text(text) => text.clone(),
+        other => panic!("{key} is {other:?}"),
+    };
+    assert_eq!((number("files"), number("directories"), number("links")), (5, 3, 1));
+    assert_eq!((number("specials"), number("bytes"), number("programs")), (1, 620, 1));
+    assert_eq!((list("newest"), list("oldest")), ("main.RS".into(), "old.rs".into()));
+    assert_eq!((list("largest"), number("hidden")), ("main.RS".into(), 1));
+    assert_eq!((list("setuid"), list("world_writable")), ("su".into(), "drop | open".into()));
+    assert_eq!(list("owners"), "uid 0: 5 | uid 7: 5");
+    assert_eq!(list("endings"), "rs: 2 | toml: 1");
+    assert_eq!(list("markers"), "git repository | rust crate or workspace");
+    assert!(!facts.contains_key("directory.setgid"), "{facts:?}");
+    assert!(facts.keys().all(|key| keys::is_known(key)), "{facts:?}");
+}

@@ -192,3 +192,67 @@ fn dpkg_says_the_same() {
         assert!(agrees, "{}: dpkg {said:?}, here {got:?}", path.display());
     }
 }
+
+/// A database that rpm itself wrote: see tests/data/rpm.
+#[test]
+fn rpm_knows_whose_a_file_is() {
+    const DATABASE: &[u8] = include_bytes!("../../../../tests/data/rpm/rpmdb.sqlite");
+    for place in ["var/lib/rpm", "usr/lib/sysimage/rpm"] {
+        let machine = Machine::new();
+        let host = Host::below(machine.dir.path());
+        let before = machine.record(&host, "etc/demo.conf", "set = 1\n");
+        assert!(!before.facts.contains_key("package.name"), "{before:?}");
+        // It comes while somebody looks.
+        std::fs::create_dir_all(machine.path(place)).unwrap();
+        std::fs::write(machine.path(&format!("{place}/rpmdb.sqlite")), DATABASE).unwrap();
+        let got = machine.record(&host, "usr/bin/demo", "hello\n");
+        assert_eq!(shown(&got, "package.manager"), "rpm");
+        assert_eq!(shown(&got, "package.name"), "demo");
+        assert_eq!(shown(&got, "package.version"), "1.2-3");
+        assert_eq!(shown(&got, "package.architecture"), "noarch");
+        assert_eq!(got.facts["package.matches"], Fact::Flag(true));
+        assert!(!got.facts.contains_key("package.configuration"));
+        let changed = machine.record(&host, "usr/bin/demo", "hellO\n");
+        assert_eq!(changed.facts["package.matches"], Fact::Flag(false));
+        let configuration = machine.record(&host, "etc/demo.conf", "set = 1\n");
+        assert_eq!(configuration.facts["package.configuration"], Fact::Flag(true));
+        assert_eq!(configuration.facts["package.matches"], Fact::Flag(true));
+        let shared = machine.record(&host, "usr/share/demo/shared", "shared\n");
+        assert_eq!(shown(&shared, "package.name"), "other, demo");
+        // dpkg's packages are known beside rpm's.
+        assert_eq!(
+            shown(&machine.record(&host, "usr/bin/tool", "hello\n"), "package.name"),
+            "base:amd64"
+        );
+        let mut paths = host.changed_paths(|path| path.starts_with(b"/usr/share"));
+        paths.sort();
+        let wanted = ["/usr/share/demo", "/usr/share/demo/a", "/usr/share/demo/shared"];
+        paths.dedup();
+        assert_eq!(paths, wanted.map(|path| path.as_bytes().to_vec()));
+        assert!(host.changed_paths(|_| true).is_empty());
+    }
+}
+
+/// Headers that are cut or changed anywhere are read without a panic, and what is read of them fits.
+#[test]
+fn damaged_headers_of_rpm_are_survived() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/data/rpm/rpmdb.sqlite");
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::copy(path, dir.path().join("db")).unwrap();
+    let db = rusqlite::Connection::open(dir.path().join("db")).unwrap();
+    let header: Vec<u8> =
+        db.query_row("SELECT blob FROM Packages WHERE hnum = 1", [], |row| row.get(0)).unwrap();
+    let whole = host::rpm_package(&header).unwrap();
+    assert!(!whole.1.is_empty(), "{whole:?}");
+    for cut in 0..header.len() {
+        host::rpm_package(&header[..cut]);
+    }
+    for at in 0..header.len() {
+        for byte in [0, 1, 0x7f, 0xff] {
+            let mut bad = header.clone();
+            bad[at] = byte;
+            let files = host::rpm_package(&bad).map_or(0, |p| p.1.len());
+            assert!(files <= header.len(), "byte {at}");
+        }
+    }
+}
