@@ -7,7 +7,7 @@
 use crate::log::LogError;
 use crate::pipeline::Pipeline;
 use crate::pipeline::effect::Effect;
-use crate::pipeline::input::{Committed, Input, StoreFailure};
+use crate::pipeline::input::{BrickHead, Committed, Input, StoreFailure};
 use crate::sources::replay::Replay;
 use crate::stats::PipelineStats;
 use crate::store::{Edits, Store, StoreError};
@@ -91,6 +91,9 @@ pub fn run(log: &Path, dir: &Path) -> Result<Replayed, ReplayError> {
             }
             recorded.outcome = ours;
         }
+        if let Input::Recalled { root, heads } = &mut input {
+            fill_in(&store, root, heads).map_err(ReplayError::Medium)?;
+        }
         pipeline.step(input, &mut effects);
         for effect in effects.drain(..) {
             let Effect::Store(job) = effect else { continue };
@@ -107,6 +110,17 @@ pub fn run(log: &Path, dir: &Path) -> Result<Replayed, ReplayError> {
         return Err(ReplayError::Medium(std::io::Error::from_raw_os_error(errno)));
     }
     Ok(Replayed { inputs, truncated: replay.truncated(), stats: pipeline.stats() })
+}
+
+/// Says of the recorded heads what a log does not keep: a root that comes back finds bricks of this run.
+fn fill_in(store: &Store, root: &[u8], heads: &mut [BrickHead]) -> std::io::Result<()> {
+    let ours = store.inventory(root)?.heads;
+    for head in heads {
+        if let Ok(i) = ours.binary_search_by(|other| other.path.cmp(&head.path)) {
+            (head.directory, head.face) = (ours[i].directory, ours[i].face.clone());
+        }
+    }
+    Ok(())
 }
 
 /// What a log keeps of an outcome.
