@@ -100,6 +100,20 @@ export function controlTests(t) {
       await until(([i, b]) => window.__brick.byteAt(i) === b, [start + AT, before ^ 255]);
     },
 
+    async "what changed while nobody looked is seen when somebody looks again"() {
+      const start = await startOf("pattern.bin");
+      await lookAt(page, start + AT, 8);
+      const before = readFileSync(file)[AT];
+      await until(([i, b]) => window.__brick.byteAt(i) === b, [start + AT, before]);
+      await page.evaluate(() => window.__brick.setCamera(0, 0, 0.002));
+      await settled(page);
+      const heard = await page.evaluate(() => window.__brick.heard().length);
+      change(before ^ 85);
+      await until((was) => window.__brick.heard().length > was, heard);
+      await lookAt(page, start + AT, 8);
+      await until(([i, b]) => window.__brick.byteAt(i) === b, [start + AT, before ^ 85]);
+    },
+
     async "following, the map goes to where something happens"() {
       await page.evaluate(() => window.__brick.setCamera(0, 0, 0.01));
       await press("f");
@@ -156,6 +170,7 @@ export function controlTests(t) {
         assert.match(await other.textContent(".message.error"), /does not hash to what it says/);
         assert.equal(await other.evaluate(() => window.__brick.tiles().loaded), 0);
       } finally {
+        await other.unrouteAll({ behavior: "ignoreErrors" });
         await other.close();
       }
     },

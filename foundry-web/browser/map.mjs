@@ -8,7 +8,7 @@ import { closeSync, existsSync, mkdirSync, openSync, readFileSync, writeFileSync
 import net from "node:net";
 import path from "node:path";
 import { FILES, HOSTILE, pattern, startDaemon } from "./daemon.mjs";
-import { difference, lookAt, notBlank, paint, picture, quantiles, settled } from "./page.mjs";
+import { difference, eventually, lookAt, notBlank, paint, picture, quantiles, settled } from "./page.mjs";
 
 /** Pixels that may differ from a golden picture, and by how much a channel may before it counts. */
 const SHARE = 0.005;
@@ -172,7 +172,7 @@ export function mapTests(t) {
       subscribe.writeBigUInt64LE(1024n, 12);
       deaf.write(Buffer.concat([Buffer.from([0x82, 0x80 | subscribe.length, 0, 0, 0, 0]), subscribe]));
       deaf.pause();
-      await page.waitForFunction(async () => (await (await fetch("api/v1/status")).json()).clients === 2, null, { polling: 100 });
+      await eventually(page, async () => (await (await fetch("api/v1/status")).json()).clients === 2);
       for (let i = 0; i < 200; i++) write(AT, i);
       write(AT, 77);
       await shows(start + AT, 77);

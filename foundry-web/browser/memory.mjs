@@ -7,7 +7,7 @@ import { copyFileSync, mkdirSync, mkdtempSync, realpathSync, rmSync } from "node
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { start } from "./daemon.mjs";
-import { open, paint, settled } from "./page.mjs";
+import { eventually, open, paint, settled } from "./page.mjs";
 
 export function memoryTests(t) {
   return {
@@ -25,13 +25,13 @@ export function memoryTests(t) {
       try {
         await page.goto(daemon.found[0]);
         const process = `pid:${sleeper.pid}`;
-        await page.waitForFunction(
+        await eventually(
+          page,
           async (paths) => {
             const found = await Promise.all(paths.map(async (p) => (await fetch(`api/v1/path?path=${encodeURIComponent(p)}`)).json()));
             return found.every((chain) => chain.nodes?.at(-1).state === "folded");
           },
           [process, program],
-          { polling: 200 },
         );
         await page.goto(`${new URL(daemon.found[0]).origin}/#path=${process}`);
         await page.reload();
@@ -62,10 +62,10 @@ export function memoryTests(t) {
         assert.match(await page.textContent(".hex-row"), /7f454c46/i, "the first page of the program holds its first bytes");
         // When it ends, its place says so.
         sleeper.kill();
-        await page.waitForFunction(
+        await eventually(
+          page,
           async (p) => / ended\)$/.test((await (await fetch(`api/v1/path?path=${p}`)).json()).nodes.at(-1).label),
           process,
-          { polling: 200 },
         );
         // What is not there yet is asked for until it is.
         assert.deepEqual(complaints.filter((text) => !/404/.test(text)), []);

@@ -24,6 +24,15 @@ export async function open(browser) {
 
 export const settled = (page) => page.waitForFunction(() => window.__brick?.settled(), null, { polling: 100 });
 
+/** Waits until `what`, asked in the page, comes to true. It may be asynchronous, which to `waitForFunction` is true at once. */
+export async function eventually(page, what, arg) {
+  const end = Date.now() + PATIENCE;
+  while (!(await page.evaluate(what, arg))) {
+    assert.ok(Date.now() < end, `still not so: ${what}`);
+    await page.waitForTimeout(50);
+  }
+}
+
 /** Another palette, and a frame drawn with it. */
 export async function paint(page, palette) {
   await page.evaluate((id) => {

@@ -156,10 +156,9 @@ export class App extends Explorer {
         break;
       case "tiles":
         this.tiles.seq = Math.max(this.tiles.seq, m.seq);
-        for (const t of m.tiles) {
-          if (this.paused) this.heldTiles.add(`${t.level}/${t.index}`);
-          else this.tiles.markStale(t.level, t.index);
-        }
+        // Paused, it is asked for afterwards, with everything else.
+        if (this.paused) break;
+        for (const t of m.tiles) this.tiles.markStale(t.level, t.index);
         // Asked for at once: a frame may be a while in coming.
         this.tiles.update(this.camera, this.view, performance.now());
         break;
@@ -261,12 +260,8 @@ export class App extends Explorer {
     this.activity.pause.setAttribute("aria-pressed", String(paused));
     this.activity.pause.replaceChildren(icon(paused ? "play" : "pause"));
     if (paused) return;
-    for (const key of this.heldTiles) {
-      const [level, index] = key.split("/").map(Number);
-      this.tiles.markStale(level ?? 0, index ?? 0);
-    }
+    this.tiles.markAllStale();
     for (const id of this.heldNodes) this.nodes.refresh(id);
-    this.heldTiles.clear();
     this.heldNodes.clear();
   }
 

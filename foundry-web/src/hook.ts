@@ -22,7 +22,7 @@ function makeHook(app: App) {
       app.stats.wanted = 0;
       app.touch();
     },
-    settled: () => app.stats.wanted > 0 && app.stats.ready === app.stats.wanted && app.tiles.pending() === 0,
+    settled: () => app.drawn && app.stats.wanted > 0 && app.stats.ready === app.stats.wanted && app.tiles.pending() === 0,
     tiles: () => ({ wanted: app.stats.wanted, ready: app.stats.ready, loaded: app.tiles.loaded, unchanged: app.tiles.unchanged, latencies: [...app.tiles.latencies] }),
     frames: () => [...app.stats.frames],
     heard: () => [...app.stats.heardAt],

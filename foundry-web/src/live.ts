@@ -49,7 +49,6 @@ export class Live {
       this.failures = 0;
       this.sent = "";
       this.tell();
-      socket.send(encodeResume(this.epoch, this.seq));
       this.set("live");
     };
     socket.onmessage = (event: MessageEvent<ArrayBuffer>): void => {
@@ -76,9 +75,12 @@ export class Live {
     };
   }
 
-  subscribe(entries: Subscription[]): void {
+  /** Says whether these are others than before. */
+  subscribe(entries: Subscription[]): boolean {
+    const others = JSON.stringify(entries) !== JSON.stringify(this.subscription);
     this.subscription = entries;
     this.tell();
+    return others;
   }
 
   private tell(): void {
@@ -87,5 +89,7 @@ export class Live {
     if (key === this.sent) return;
     this.sent = key;
     this.socket.send(encodeSubscribe(this.subscription));
+    // What changed in them between the last message and this one was told to nobody.
+    this.socket.send(encodeResume(this.epoch, this.seq));
   }
 }

@@ -81,7 +81,6 @@ export abstract class Scene {
   protected paused = false;
   protected following = false;
   protected followedAt = 0;
-  protected heldTiles = new Set<string>();
   protected heldNodes = new Set<number>();
   protected pointer: { x: number; y: number } | null = null;
   protected spokenTimer = 0;
@@ -121,6 +120,11 @@ export abstract class Scene {
 
   touch(): void {
     this.dirty = true;
+  }
+
+  /** Whether all that was asked for has been drawn. */
+  get drawn(): boolean {
+    return !this.dirty && !this.untended && this.flight === null;
   }
 
   tend(): void {
@@ -219,7 +223,8 @@ export abstract class Scene {
     const entries = [{ level, ranges: toRanges(wanted.map((t) => t.index)) }];
     if (near !== level) entries.push({ level: near, ranges: toRanges(around.map((t) => t.index)) });
     if (this.tiles.top !== near) entries.push({ level: this.tiles.top, ranges: [[0, 1]] });
-    this.live.subscribe(entries);
+    // Paused, the page shows what it has, and asks about all of it afterwards.
+    if (this.live.subscribe(entries) && !this.paused) this.tiles.leave(entries);
   }
 
   protected whereAmI(): void {

@@ -210,6 +210,15 @@ export class TileStore {
     this.onChange();
   }
 
+  /**
+   * Nobody tells any more of changes in tiles beyond these: what is kept of them is asked about when it
+   * is looked at again, which costs little where it is the same.
+   */
+  leave(watched: { level: number; ranges: [number, number][] }[]): void {
+    const isWatched = (tile: Tile): boolean => watched.some((w) => w.level === tile.level && w.ranges.some(([from, to]) => from <= tile.index && tile.index < to));
+    for (const tile of this.tiles.values()) if (!isWatched(tile)) tile.stale = tile.data !== undefined;
+  }
+
   markAllStale(): void {
     for (const tile of this.tiles.values()) tile.stale = true;
     this.onChange();

@@ -78,3 +78,17 @@ it("what is only held ready is asked for again after what is looked at, and not 
   expect(tiles.update(HERE, VIEW, 1010).later).toBe(Infinity);
   expect(tops().length).toBe(2);
 });
+
+it("what nobody tells of any more is asked about when it is looked at again", () => {
+  const { tiles, said, answer } = store();
+  tiles.update(HERE, VIEW, 0);
+  answer(loads(said)[0] as number);
+  tiles.leave([{ level: 0, ranges: [[0, 1]] }]);
+  tiles.update(HERE, VIEW, 1);
+  expect(loads(said).length).toBe(1);
+  tiles.leave([{ level: 0, ranges: [[1, 9]] }, { level: 1, ranges: [[0, 1]] }]);
+  tiles.update(AWAY, VIEW, 2);
+  expect(loads(said).length).toBe(1);
+  tiles.update(HERE, VIEW, 3);
+  expect(loads(said).length).toBe(2);
+});

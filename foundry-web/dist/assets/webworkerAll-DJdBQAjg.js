@@ -1,0 +1,1 @@
+import"./index-CxejTcuq.js";import"./init-D-MwGsuy.js";

@@ -1,1 +1,0 @@
-import"./index-Z55eXdGT.js";import"./init-yiBE2yTM.js";
