@@ -151,8 +151,26 @@ fn what_is_not_allowed_waits_for_somebody() {
     let id = task["id"].as_str().unwrap();
     let next = task["next"].as_str().unwrap();
     assert!(next.starts_with(&format!("foundry-user tasks approve {id}")), "{next}");
+    // A name stands for whatever its file says by then; the id of what it says now is told.
+    let named = served.ask(&["tasks", "approve", "demo-ls-conversion"]).coded(2);
+    assert!(named.err.contains(id), "{}", named.err);
     served.ask(&["tasks", "approve", id]).ok();
     served.ask(&["tasks", "--wait"]).ok();
     assert!(inbox.join("demo.task.task.json.done").exists());
     served.ask(&["tasks", "approve", "0123456789ab"]).coded(2);
+}
+
+/// An approval opens no sandbox, and it is said what does.
+#[test]
+fn what_the_sandbox_does_not_reach_is_told_from_what_is_not_there() {
+    let scratch = Scratch::new();
+    let inbox = inbox(&scratch);
+    let served = Served::start(scratch, "[[project]]\npath = \"TREE/p\"\n", &[]);
+    act::write(&inbox.join("demo.task.json"), DEMO.as_bytes()).unwrap();
+    served.ask(&["tasks", "--wait"]).ok();
+    let json = served.ask(&["tasks", "--json"]).ok().json();
+    served.ask(&["tasks", "approve", json["tasks"][0]["id"].as_str().unwrap()]).ok();
+    served.ask(&["tasks", "--wait"]).coded(1);
+    let said = fs::read_to_string(inbox.join("demo.task.error.json")).unwrap();
+    assert!(said.contains("name it in `may-watch`"), "{said}");
 }

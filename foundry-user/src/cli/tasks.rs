@@ -122,12 +122,16 @@ fn sheet(views: &[View], schedules: &[Listed]) -> String {
     out
 }
 
-/// The task with this id.
+/// The task with this id. A name is no id: it stays when its file is changed.
 fn named(id: &str, store: &Store, configured: Option<&[Project]>) -> Result<View, CommandError> {
     let (views, _) = found(store, configured)?;
+    let called = views.iter().find(|view| view.name == id).map(|view| view.id.clone());
     views.into_iter().find(|view| view.id == id).ok_or_else(|| {
-        let what = format!("there is no task {id}; `foundry-user tasks` lists them");
-        CommandError::Usage(what)
+        let id = text::clean(id);
+        CommandError::Usage(match called {
+            Some(now) => format!("{id} is a name; as its file is now, the task's id is {now}"),
+            None => format!("there is no task {id}; `foundry-user tasks` lists them"),
+        })
     })
 }
 

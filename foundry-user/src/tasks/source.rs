@@ -30,8 +30,20 @@ pub(super) enum SourceError {
     #[error("{} {}", .0.display(), .1)]
     Unfit(PathBuf, &'static str),
     /// The kernel refused.
-    #[error("{}: {}", .0.display(), .1.to_string().to_lowercase())]
+    #[error("{}: {}", .0.display(), said(.1))]
     Io(PathBuf, io::Error),
+}
+
+/// An approval opens no sandbox: that was closed when the daemon started.
+fn said(error: &io::Error) -> String {
+    let mut words = error.to_string().to_lowercase();
+    if error.kind() == io::ErrorKind::PermissionDenied {
+        words.push_str(
+            ": where the daemon's user could read it, its sandbox does not reach it; name it in \
+             `may-watch` and restart the daemon, then retry",
+        );
+    }
+    words
 }
 
 /// Where `path` leads, if it may be read. `approved` tasks may read anything.
