@@ -268,6 +268,11 @@ fn records_of_an_earlier_version_are_made_anew() {
     for i in 0..70 {
         fs::write(stage.tree(&format!("f{i}")), format!("words {i}\n")).unwrap();
     }
+    // What a coarse clock could hide would be read again at the next start, and dated anew.
+    let written = crate::clock::monotonic().0;
+    while crate::clock::monotonic().0 < written + 50_000_000 {
+        std::thread::yield_now();
+    }
     let daemon = stage.start();
     daemon.sync();
     daemon.stop();
