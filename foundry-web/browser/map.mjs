@@ -253,6 +253,9 @@ export function mapTests(t) {
       assert.ok(wide <= 390, `the page is ${wide} wide`);
       await notBlank(page);
       await page.setViewportSize({ width: 900, height: 600 });
+      // Whoever looks at a place next must not do so from the middle of the small screen.
+      await page.waitForFunction(() => window.__brick.pixels().width === 900, null, { polling: 50 });
+      await settled(page);
     },
 
     async "nothing was refused and nothing broke"() {
