@@ -10,6 +10,8 @@ export type LiveState = "connecting" | "live" | "lost" | "off";
 export class Live {
   private socket: WebSocket | null = null;
   private subscription: Subscription[] = [];
+  /** The subscription in words, and the one that was sent. */
+  private key = "[]";
   private sent = "";
   private failures = 0;
   private timer = 0;
@@ -77,17 +79,17 @@ export class Live {
 
   /** Says whether these are others than before. */
   subscribe(entries: Subscription[]): boolean {
-    const others = JSON.stringify(entries) !== JSON.stringify(this.subscription);
-    this.subscription = entries;
+    const key = JSON.stringify(entries);
+    const others = key !== this.key;
+    [this.subscription, this.key] = [entries, key];
     this.tell();
     return others;
   }
 
   private tell(): void {
     if (this.socket?.readyState !== WebSocket.OPEN) return;
-    const key = JSON.stringify(this.subscription);
-    if (key === this.sent) return;
-    this.sent = key;
+    if (this.key === this.sent) return;
+    this.sent = this.key;
     this.socket.send(encodeSubscribe(this.subscription));
     // What changed in them between the last message and this one was told to nobody.
     this.socket.send(encodeResume(this.epoch, this.seq));

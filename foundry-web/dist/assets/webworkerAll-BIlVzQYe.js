@@ -1,0 +1,1 @@
+import"./index-BR8oeBqR.js";import"./init-CoandITt.js";

@@ -1,1 +1,0 @@
-import"./index-CxejTcuq.js";import"./init-D-MwGsuy.js";
