@@ -97,10 +97,9 @@ pub(crate) fn run(args: &[String]) -> Outcome {
 
 fn live_through(run: &Run) -> Outcome {
     let place = Path::new(PLACE);
-    if place.exists() {
-        return Err(format!("{PLACE} exists: remove it, the recordings are made there").into());
-    }
-    fs::create_dir_all(place.join("bin"))?;
+    // What somebody else has put there is neither taken for ours nor removed.
+    fs::create_dir(place).map_err(|e| format!("{PLACE}: {e}: the recordings are made there"))?;
+    fs::create_dir(place.join("bin"))?;
     let outcome = record(run);
     fs::remove_dir_all(place)?;
     outcome
