@@ -5,10 +5,31 @@
 
 use crate::ebpf::{self, Checked};
 use crate::stage::Tally;
+use crate::vm::{KERNELS, PROFILE};
 use crate::{live, place, tools};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+/// What of the daemon's tests runs in a machine.
+const OF_THE_DAEMON: [&str; 13] = [
+    "live::fentry::",
+    // Floods and copies against the clock are for processors that are not emulated.
+    "--skip",
+    "::more_",
+    "--skip",
+    "::sync_answers",
+    "--skip",
+    "::killed_in",
+    // These need a compiler, git, and Python, which a machine has not got.
+    "--skip",
+    "::a_build_in",
+    "--skip",
+    "::a_checkout_in",
+    "--skip",
+    "::memory_step_by_step",
+];
+const OF_THE_MATRIX: [&str; 1] = ["coverage::fentry::ext4"];
 
 pub(crate) fn stages(tally: &mut Tally, skips: &Path) {
     let compared = match ebpf::compare() {
@@ -45,7 +66,7 @@ pub(crate) fn stages(tally: &mut Tally, skips: &Path) {
     if let Some(object) = &fresh {
         here(tally, &source, skips, Some(object));
     }
-    elsewhere(tally, &source);
+    elsewhere(tally);
 }
 
 /// Debian's packages, and the linker in the version that the committed object was linked with.
@@ -84,42 +105,31 @@ fn here(tally: &mut Tally, source: &Path, skips: &Path, object: Option<&PathBuf>
     tally.stage(name, 10, command.arg(source).arg("--test-threads=1"));
 }
 
-/// On other kernels, on the fentry backend: the source by itself, and on the oldest the daemon.
-fn elsewhere(tally: &mut Tally, source: &Path) {
-    let daemon = place::target_dir().join("debug/foundry-user");
-    let whole = match live::build("integration", "dev") {
-        Ok(whole) => whole,
+/// On other kernels, on the fentry backend, in one boot each: the source by itself, then the daemon or
+/// the matrix. What runs there is compiled for it, which takes less than it saves.
+fn elsewhere(tally: &mut Tally) {
+    let built = live::build("live_source", PROFILE)
+        .and_then(|source| Ok((source, live::build("integration", PROFILE)?)));
+    let (source, whole) = match built {
+        Ok(built) => built,
         Err(why) => return tally.fail("tests for virtual machines", &why),
     };
+    let daemon = place::target_dir().join(PROFILE).join("foundry-user");
     let Ok(own) = std::env::current_exe() else { return };
-    for kernel in crate::vm::KERNELS {
+    for kernel in KERNELS {
         if let Err(why) = crate::vm::prepare(kernel) {
             tally.skip(&format!("kernel {kernel}"), &why.to_string());
             continue;
         }
-        let machine = || {
-            let mut command = Command::new(&own);
-            command.args(["vm", kernel, "--with"]).arg(&daemon).arg("--");
-            command
-        };
-        let mut alone = machine();
-        alone.env("FOUNDRY_BACKEND", "fentry").arg(source).arg("--test-threads=1");
-        tally.stage(&format!("the source on kernel {kernel}"), 20, &mut alone);
+        let mut machine = Command::new(&own);
+        machine.env("FOUNDRY_BACKEND", "fentry");
+        machine.args(["vm", kernel, "--with"]).arg(&daemon).arg("--");
+        // Sources are started one at a time in any case.
+        machine.arg(&source).arg("--test-threads=1");
         // The daemon is the same on all of them; the oldest asks most of its probes. On the others it is
         // seen that a change is found as well as COVERAGE.md says.
-        if kernel != crate::vm::KERNELS[0] {
-            let mut cells = machine();
-            cells.arg(&whole).args(["--test-threads=1", "coverage::fentry::ext4"]);
-            tally.stage(&format!("the matrix on kernel {kernel}"), 15, &mut cells);
-            continue;
-        }
-        let mut together = machine();
-        together.arg(&whole).args(["--test-threads=1", "live::fentry::"]);
-        // Floods and copies against the clock are for processors that are not emulated.
-        together.args(["--skip", "::more_", "--skip", "::sync_answers", "--skip", "::killed_in"]);
-        // These need a compiler, git, and Python, which a machine has not got.
-        together.args(["--skip", "::a_build_in", "--skip", "::a_checkout_in"]);
-        together.args(["--skip", "::memory_step_by_step"]);
-        tally.stage(&format!("the daemon on kernel {kernel}"), 30, &mut together);
+        let tests = if kernel == KERNELS[0] { &OF_THE_DAEMON[..] } else { &OF_THE_MATRIX[..] };
+        machine.arg("--then").arg(&whole).arg("--test-threads=2").args(tests);
+        tally.stage(&format!("kernel {kernel}"), 40, &mut machine);
     }
 }
