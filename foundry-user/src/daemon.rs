@@ -205,10 +205,9 @@ fn settings(config: &WatchConfig) -> Settings {
     Settings {
         reads,
         backlog_reads: reads - reads / 4,
-        lists: 4,
-        looks: 64,
         fresh: config.record.is_some(),
         depth: config.depth,
+        ..Settings::default()
     }
 }
 

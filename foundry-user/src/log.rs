@@ -18,9 +18,12 @@ const MAGIC: [u8; 8] = *b"FNDRYLOG";
 
 /// Version of the format. Another order or shape of any input is another version; one more input at
 /// the end of the list is not.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
-/// The version whose header says nothing of directories: they had no bricks.
+/// The version whose header says nothing of rests between looks at what is mapped: there were none.
+const RESTLESS_VERSION: u32 = 2;
+
+/// The version whose header says nothing of directories either: they had no bricks.
 const OLD_VERSION: u32 = 1;
 
 /// Longest payload: a listing of some million entries.
@@ -39,10 +42,10 @@ pub struct Header {
     pub source: String,
 }
 
-/// The header of version 1.
+/// A header with the settings of an earlier version.
 #[derive(Deserialize)]
-struct OldHeader {
-    settings: OldSettings,
+struct OldHeader<S> {
+    settings: S,
     embedded: bool,
     roots: Vec<OsBytes>,
     source: String,
@@ -58,12 +61,31 @@ struct OldSettings {
     fresh: bool,
 }
 
-impl From<OldHeader> for Header {
-    fn from(old: OldHeader) -> Self {
+/// The settings of version 2.
+#[derive(Deserialize)]
+struct RestlessSettings {
+    old: OldSettings,
+    depth: u32,
+}
+
+impl From<OldSettings> for Settings {
+    fn from(old: OldSettings) -> Self {
+        RestlessSettings { old, depth: 0 }.into()
+    }
+}
+
+impl From<RestlessSettings> for Settings {
+    fn from(from: RestlessSettings) -> Self {
+        let RestlessSettings { old, depth } = from;
+        let OldSettings { reads, backlog_reads, lists, looks, fresh } = old;
+        Self { reads, backlog_reads, lists, looks, fresh, depth, mapped_rest: 0 }
+    }
+}
+
+impl<S: Into<Settings>> From<OldHeader<S>> for Header {
+    fn from(old: OldHeader<S>) -> Self {
         let OldHeader { settings, embedded, roots, source } = old;
-        let OldSettings { reads, backlog_reads, lists, looks, fresh } = settings;
-        let settings = Settings { reads, backlog_reads, lists, looks, fresh, depth: 0 };
-        Self { settings, embedded, roots, source }
+        Self { settings: settings.into(), embedded, roots, source }
     }
 }
 
@@ -173,9 +195,6 @@ impl<R: Read> LogReader<R> {
             return Err(LogError::NotALog);
         }
         let version = u32::from_le_bytes([start[8], start[9], start[10], start[11]]);
-        if version != VERSION && version != OLD_VERSION {
-            return Err(LogError::Version(version));
-        }
         let empty = Header {
             settings: Settings::default(),
             embedded: false,
@@ -185,10 +204,11 @@ impl<R: Read> LogReader<R> {
         let at = start.len() as u64;
         let mut log = Self { from, header: empty, at, truncated: false, buffer: vec![] };
         let what = "its header is missing";
-        let header = if version == OLD_VERSION {
-            log.frame::<OldHeader>()?.map(Header::from)
-        } else {
-            log.frame()?
+        let header = match version {
+            VERSION => log.frame()?,
+            RESTLESS_VERSION => log.frame::<OldHeader<RestlessSettings>>()?.map(Header::from),
+            OLD_VERSION => log.frame::<OldHeader<OldSettings>>()?.map(Header::from),
+            _ => return Err(LogError::Version(version)),
         };
         log.header = header.ok_or(LogError::Corrupt { at, what })?;
         Ok(log)
@@ -298,6 +318,28 @@ mod tests {
     fn what_is_read_is_what_was_written() {
         let (inputs, bytes) = log(9);
         assert_eq!(read(&bytes).unwrap(), (inputs, false));
+    }
+
+    /// Those of version 1 told nothing of `depth`, those of version 2 nothing of `mapped_rest`.
+    #[test]
+    fn headers_of_earlier_versions_mean_what_they_meant() {
+        let (roots, source) = (vec![b"/w".to_vec()], "test".to_owned());
+        let one = ((8u32, 6u32, 4u32, 64u32, true), false, &roots, &source);
+        let two = ((8u32, 6u32, 4u32, 64u32, true, 8u32), false, &roots, &source);
+        let usual = Settings { fresh: true, mapped_rest: 0, ..Settings::default() };
+        let headers = [
+            (1u32, postcard::to_allocvec(&one).unwrap(), Settings { depth: 0, ..usual }),
+            (2, postcard::to_allocvec(&two).unwrap(), usual),
+        ];
+        for (version, header, settings) in headers {
+            let mut log = [&MAGIC[..], &version.to_le_bytes()].concat();
+            log.extend(u32::try_from(header.len()).unwrap().to_le_bytes());
+            log.extend(checksum(&header));
+            log.extend(header);
+            let read = LogReader::new(&log[..]).unwrap();
+            assert_eq!(read.header().settings, settings, "version {version}");
+            assert_eq!((&read.header().roots, &read.header().source), (&roots, &source));
+        }
     }
 
     #[test]

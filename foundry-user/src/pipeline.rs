@@ -57,11 +57,21 @@ pub struct Settings {
     /// Directories have bricks of their own down to so many levels from a root, which is the first; 0 for
     /// none.
     pub depth: u32,
+    /// After a look at what is mapped, the next one waits for so many times what that one took.
+    pub mapped_rest: u32,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { reads: 8, backlog_reads: 6, lists: 4, looks: 64, fresh: false, depth: 8 }
+        Self {
+            reads: 8,
+            backlog_reads: 6,
+            lists: 4,
+            looks: 64,
+            fresh: false,
+            depth: 8,
+            mapped_rest: 9,
+        }
     }
 }
 
@@ -167,6 +177,7 @@ impl Pipeline {
         }
         self.begin_roots();
         self.pump();
+        self.end_round();
         self.advance_syncs();
         self.advance_audits();
         effects.append(&mut self.out);

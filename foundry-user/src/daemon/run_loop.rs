@@ -36,6 +36,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 /// Between two ticks while something waits for time to pass.
 const BUSY_TICK: Duration = Duration::from_millis(20);
@@ -99,6 +100,7 @@ pub(super) struct Loop {
     annotations: BTreeMap<u64, oneshot::Sender<AnnotationOutcome>>,
     last_annotation: u64,
     started: MonotonicNs,
+    ticked: Instant,
     stopping: bool,
     stopped: bool,
     /// Syncs whose processes have been captured.
@@ -127,10 +129,7 @@ impl Loop {
         let io = |op| move |source| FatalError::Io { op, source };
         let fd = rustix::io::fcntl_dupfd_cloexec(parts.source.wait_fd(), 0);
         let fd = fd.map_err(|e| io("wait for the source")(e.into()))?;
-        #[expect(
-            deprecated,
-            reason = "an OwnedFd stays the descriptor it is, which is all that the unsafe form asks for"
-        )]
+        #[expect(deprecated, reason = "an OwnedFd stays the descriptor it is")]
         let readable = AsyncFd::with_interest(fd, Interest::READABLE);
         let signals = |kind| signal(kind).map_err(io("wait for signals"));
         Ok(Self {
@@ -164,6 +163,7 @@ impl Loop {
             annotations: BTreeMap::new(),
             last_annotation: 0,
             started: clock::monotonic(),
+            ticked: Instant::now(),
             stopping: false,
             stopped: false,
             captured: mpsc::channel(16),
@@ -217,7 +217,8 @@ impl Loop {
                 _ = self.interrupt.recv() => self.stop().await?,
                 _ = self.terminate.recv() => self.stop().await?,
                 () = stop.notified() => self.stop().await?,
-                () = tokio::time::sleep(pause) => self.drain().await?,
+                // Also where answers never cease: how long things take is known by ticks alone.
+                () = tokio::time::sleep_until(self.ticked + pause) => self.drain().await?,
             }
         }
         let report = self.report();
@@ -272,6 +273,7 @@ impl Loop {
         if ended {
             super::memory::give_back();
         }
+        self.ticked = Instant::now();
         Ok(())
     }
 

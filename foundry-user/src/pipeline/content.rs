@@ -323,6 +323,7 @@ impl Pipeline {
             self.enqueue(id);
             return;
         }
+        file.read_since = flight.begun_at;
         let first = std::mem::take(&mut file.first);
         let Flight { seq, paths, work, at, start, stands, .. } = *flight;
         let Some(start) = start else {
@@ -400,6 +401,7 @@ impl Pipeline {
             self.enqueue(id);
             return;
         }
+        file.read_since = flight.begun_at;
         let seq = flight.seq;
         if flight.begun {
             for path in &flight.paths {

@@ -225,6 +225,8 @@ pub(super) struct FileState {
     pub(super) misses: u8,
     /// Not before then: a file that is written all the time must not be folded all the time.
     pub(super) not_before: MonotonicNs,
+    /// Number of the input at which the last read was begun that has ended.
+    pub(super) read_since: Seq,
     /// What the description in its bricks stands on.
     pub(super) stands: Stands,
 }
@@ -247,6 +249,7 @@ impl FileState {
             face_ticket: 0,
             misses: 0,
             not_before: MonotonicNs(0),
+            read_since: 0,
             stands: Stands::Unknown,
         }
     }

@@ -2,10 +2,12 @@
 //!
 //! Knows: which files are mapped, as far as it was seen. Must never know: /proc, page tables.
 //! Keeps: such a file is read clean-then-read, so that the next store faults and is seen; where
-//! stores are never seen, it is read again every second and for every sync.
+//! stores are never seen, it is read again every second, or as often as a tenth of the time allows,
+//! and for every sync.
 
 use super::Pipeline;
 use super::debts::Seq;
+use super::dirty::FileState;
 use super::effect::{Effect, Update};
 use crate::artifact::{ArtifactId, FileIdentity, OsBytes};
 use crate::event::{Actor, Extents, MonotonicNs};
@@ -14,6 +16,8 @@ use std::collections::BTreeSet;
 const SWEEP_NS: u64 = 1_000_000_000;
 /// Sources that see mappings being made leave little to find; the others get this.
 const SCAN_NS: u64 = 10_000_000_000;
+/// No look makes the next one wait longer: it may have taken so long because we were stopped.
+const MAX_PAUSE_NS: u64 = 300_000_000_000;
 
 /// What is known of mappings.
 #[derive(Debug, Default)]
@@ -27,6 +31,21 @@ pub(super) struct Mapped {
     wanted: Option<Seq>,
     next_sweep: MonotonicNs,
     next_scan: MonotonicNs,
+    round: Option<Round>,
+    /// The last round took so long that there is none before this moment.
+    not_before: MonotonicNs,
+}
+
+/// A look at what is mapped that was begun because it was time, and has not ended.
+#[derive(Debug)]
+struct Round {
+    since: MonotonicNs,
+    /// Number of the input that began it.
+    seq: Seq,
+    /// Its scan has not been answered.
+    scans: bool,
+    /// Files that wait to be read for it.
+    left: BTreeSet<ArtifactId>,
 }
 
 impl Pipeline {
@@ -95,6 +114,9 @@ impl Pipeline {
 
     pub(super) fn on_mappings(&mut self, shared_writable: &[FileIdentity]) {
         let Some(seq) = self.mapped.running.take() else { return };
+        if let Some(round) = &mut self.mapped.round {
+            round.scans = false;
+        }
         self.mapped.seen = shared_writable.iter().copied().collect();
         let now: BTreeSet<ArtifactId> = shared_writable
             .iter()
@@ -107,7 +129,12 @@ impl Pipeline {
             }
         }
         for id in now {
-            let quiet = self.registry.file(id).is_some_and(|f| f.mapped && f.sees_mapped_stores);
+            // Whoever asked for this has marked what was known to be mapped. Older recordings marked it again.
+            let marked = 0 < self.settings.mapped_rest;
+            let quiet = self
+                .registry
+                .file(id)
+                .is_some_and(|f| f.mapped && (f.sees_mapped_stores || marked));
             if !quiet {
                 self.map(id, seq, None);
             }
@@ -143,20 +170,54 @@ impl Pipeline {
 
     /// Every second: what is mapped and not seen is read again.
     pub(super) fn sweep_mapped(&mut self) {
+        if self.mapped.round.is_some() || self.now < self.mapped.not_before {
+            return;
+        }
+        let mut round =
+            Round { since: self.now, seq: self.seq, scans: false, left: BTreeSet::new() };
         let due = SCAN_NS.min(if self.mapped.files.is_empty() { SCAN_NS } else { SWEEP_NS });
         if self.mapped.running.is_none() && self.mapped.next_scan <= self.now && !self.sync.stopping
         {
             self.mapped.next_scan = MonotonicNs(self.now.0.saturating_add(due));
             self.scan_mappings(self.seq);
+            round.scans = true;
         }
-        if self.now < self.mapped.next_sweep {
-            return;
-        }
-        self.mapped.next_sweep = MonotonicNs(self.now.0.saturating_add(SWEEP_NS));
-        for id in self.mapped.files.clone() {
-            if self.registry.file(id).is_some_and(|f| !f.sees_mapped_stores) {
-                self.map(id, self.seq, None);
+        if self.mapped.next_sweep <= self.now {
+            self.mapped.next_sweep = MonotonicNs(self.now.0.saturating_add(SWEEP_NS));
+            for id in self.mapped.files.clone() {
+                if self.registry.file(id).is_some_and(|f| !f.sees_mapped_stores) {
+                    self.map(id, self.seq, None);
+                    round.left.insert(id);
+                }
             }
         }
+        if 0 < self.settings.mapped_rest && (round.scans || !round.left.is_empty()) {
+            // One that rests after a read for somebody else's sake says nothing of what a round takes.
+            let now = self.now;
+            round.left.retain(|id| self.registry.file(*id).is_some_and(|f| f.not_before <= now));
+            self.mapped.round = Some(round);
+        }
+    }
+
+    /// What a round took, others wait for: so it takes no more than its share of the time.
+    pub(super) fn end_round(&mut self) {
+        let Some(round) = &mut self.mapped.round else { return };
+        while let Some(id) = round.left.first() {
+            let waits = |f: &FileState| f.mapped && f.parked.is_none() && f.read_since < round.seq;
+            if self.registry.file(*id).is_some_and(waits) {
+                break;
+            }
+            round.left.pop_first();
+        }
+        if round.scans || !round.left.is_empty() {
+            return;
+        }
+        let took = self.now.0.saturating_sub(round.since.0);
+        let pause = took.saturating_mul(self.settings.mapped_rest.into()).min(MAX_PAUSE_NS);
+        self.mapped.not_before = MonotonicNs(self.now.0.saturating_add(pause));
+        self.mapped.round = None;
     }
 }
+
+#[cfg(test)]
+mod tests;
