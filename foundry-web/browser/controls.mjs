@@ -2,7 +2,7 @@
 //
 // Knows: the page's elements, window.__brick. Must never know: how the page is made.
 import assert from "node:assert/strict";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, realpathSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { lookAt, notBlank, open, settled } from "./page.mjs";
 
@@ -64,6 +64,15 @@ export function controlTests(t) {
       await page.mouse.move(at.x, at.y);
       await until((b) => !document.querySelector(".tip").hidden && document.querySelector(".tip").textContent.includes(b), `byte ${readFileSync(file)[AT].toString(16).padStart(2, "0")}`);
       await until(() => /pattern\.bin/.test(document.querySelector(".sr-only[aria-live]").textContent));
+      // Who wrote it last: where the pointer rests, and in the panel of what was clicked.
+      change(readFileSync(file)[AT] ^ 51);
+      await until(([i, b]) => window.__brick.byteAt(i) === b, [start + AT, readFileSync(file)[AT]]);
+      const me = `${realpathSync(process.execPath)} (pid ${process.pid}, uid ${process.getuid()})`;
+      await page.mouse.move(at.x + 1, at.y);
+      await until((who) => document.querySelector(".tip").textContent.includes(`written by ${who}`), me);
+      await page.mouse.click(at.x, at.y);
+      await until((who) => [...document.querySelectorAll(".inspector dt")].some((dt) => dt.textContent === "last writer" && dt.nextElementSibling.textContent.startsWith(who)), me);
+      await press("Escape");
       await page.mouse.move(2, 300);
       const { x } = await page.evaluate(() => window.__brick.camera());
       await page.click(".minimap", { position: { x: 20, y: 120 } });

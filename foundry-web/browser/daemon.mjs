@@ -32,9 +32,9 @@ export function makeTree() {
   return { dir, tree, store: path.join(dir, "store"), builder: path.join(dir, "builder"), remove: () => rmSync(dir, { recursive: true, force: true }) };
 }
 
-/** Starts a program and waits for lines that it prints; the first group of each pattern is given. */
-export async function start(program, args, patterns) {
-  const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"] });
+/** Starts a program, as `who`, and waits for lines that it prints; the first group of each pattern is given. */
+export async function start(program, args, patterns, who = {}) {
+  const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"], ...who });
   const said = [];
   const found = patterns.map(() => null);
   await new Promise((resolve, reject) => {

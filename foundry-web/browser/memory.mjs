@@ -16,10 +16,11 @@ export function memoryTests(t) {
       const program = path.join(dir, "tree", "sleeper");
       mkdirSync(path.dirname(program));
       copyFileSync("/bin/sleep", program);
-      const sleeper = spawn(program, ["600"], { stdio: "ignore" });
-      await new Promise((done) => sleeper.on("spawn", done));
-      const args = ["--watch", path.dirname(program), "--watch-process", String(sleeper.pid), "--store", path.join(dir, "store"), "--listen", "127.0.0.1:0"];
-      const daemon = await start(t.program, args, [/map: (http:\S+)/]);
+      const [sleeper, other] = [600, 601].map((seconds) => spawn(program, [String(seconds)], { stdio: "ignore" }));
+      await Promise.all([sleeper, other].map((child) => new Promise((done) => child.on("spawn", done))));
+      const args = ["--watch", path.dirname(program), "--store", path.join(dir, "store"), "--listen", "127.0.0.1:0"];
+      const watched = [sleeper, other].flatMap((child) => ["--watch-process", String(child.pid)]);
+      let daemon = await start(t.program, [...args, ...watched], [/map: (http:\S+)/]);
       const { page, complaints } = await open(t.browser);
       const title = (text) => page.waitForFunction((name) => document.querySelector(".inspector h2")?.textContent === name, text);
       try {
@@ -50,10 +51,10 @@ export function memoryTests(t) {
         // A page of its program, as the server knows it, by way of the file.
         const { id } = (await page.evaluate(async (p) => (await fetch(`api/v1/path?path=${encodeURIComponent(p)}`)).json(), program)).nodes.at(-1);
         const { mappers } = await page.evaluate(async (n) => (await fetch(`api/v1/artifacts/${n}/mapped?at=4096`)).json(), id);
-        assert.deepEqual(mappers.map((m) => m.path), [process]);
+        assert.deepEqual(mappers.map((m) => m.path).sort(), [process, `pid:${other.pid}`].sort());
         await page.evaluate((p) => (location.hash = `path=${encodeURIComponent(p)}`), program);
         await title("sleeper");
-        await page.click(".show-in-memory");
+        await page.locator(".show-in-memory", { hasText: String(sleeper.pid) }).click();
         await title(`sleeper (${sleeper.pid})`);
         await page.waitForFunction(() => /sleeper/.test(document.querySelector(".memory dd")?.textContent ?? ""));
         await page.click(".show-in-file");
@@ -61,16 +62,22 @@ export function memoryTests(t) {
         await page.waitForSelector(".inspector .hex-row");
         assert.match(await page.textContent(".hex-row"), /7f454c46/i, "the first page of the program holds its first bytes");
         // When it ends, its place says so.
+        const calledEnded = (p) => eventually(page, async (one) => / ended\)$/.test((await (await fetch(`api/v1/path?path=${one}`)).json()).nodes?.at(-1).label ?? ""), p);
         sleeper.kill();
-        await eventually(
-          page,
-          async (p) => / ended\)$/.test((await (await fetch(`api/v1/path?path=${p}`)).json()).nodes.at(-1).label),
-          process,
-        );
+        await calledEnded(process);
         // What is not there yet is asked for until it is.
         assert.deepEqual(complaints.filter((text) => !/404/.test(text)), []);
+        // When it ends while nobody looks, its place says so afterwards.
+        await eventually(page, async (p) => /^sleeper \(\d+\)$/.test((await (await fetch(`api/v1/path?path=${p}`)).json()).nodes?.at(-1).label ?? ""), `pid:${other.pid}`);
+        await daemon.stop();
+        other.kill();
+        await new Promise((done) => (other.exitCode ?? other.signalCode ? done() : other.on("exit", done)));
+        daemon = await start(t.program, args, [/map: (http:\S+)/]);
+        await page.goto(daemon.found[0]);
+        await calledEnded(`pid:${other.pid}`);
       } finally {
         sleeper.kill();
+        other.kill();
         await page.close();
         await daemon.stop();
         rmSync(dir, { recursive: true, force: true });

@@ -10,6 +10,7 @@ import { elsewhereTests } from "./elsewhere.mjs";
 import { mapTests } from "./map.mjs";
 import { memoryTests } from "./memory.mjs";
 import { launch, open } from "./page.mjs";
+import { truthTests } from "./truth.mjs";
 
 const [program, screenshot] = process.argv.slice(2);
 assert.ok(program, "give the path of foundry-user");
@@ -23,7 +24,7 @@ t.daemon = await startDaemon(t.program, place);
 /** Only tests whose names hold this, after the first. */
 const only = process.env.FOUNDRY_ONLY ?? "";
 let [passed, failed] = [0, 0];
-for (const [name, test] of Object.entries({ ...mapTests(t), ...controlTests(t), ...elsewhereTests(t), ...memoryTests(t) })) {
+for (const [name, test] of Object.entries({ ...mapTests(t), ...controlTests(t), ...elsewhereTests(t), ...memoryTests(t), ...truthTests(t) })) {
   if (passed > 0 && !name.includes(only)) continue;
   const begun = Date.now();
   try {

@@ -44,6 +44,8 @@ export interface NodeInfo {
   size: number;
   children: number;
   state: "folded" | "waiting" | "unreadable" | "gone";
+  /** Why it is unreadable. */
+  problem?: string;
   generation: number;
   changed_at: number;
 }

@@ -5,7 +5,6 @@
 
 import { type Activity } from "./wire.ts";
 import { ApiError, type WorldInfo, api } from "./api.ts";
-import { fit } from "./camera.ts";
 import { LAYOUTS } from "./curve.ts";
 import { el, icon } from "./dom.ts";
 import { formatBytes } from "./format.ts";
@@ -239,8 +238,7 @@ export class App extends Explorer {
     if (entry.length === 0) return;
     const layout = this.tiles.layout === "scan" ? "hilbert" : this.tiles.layout;
     const box = bounds(layout, [entry.index, entry.index + entry.length]);
-    const to = fit(box, this.view, 0.3);
-    this.flyTo({ ...to, scale: Math.min(to.scale, 3 * this.dpr) });
+    this.flyTo(this.frameOf(box, 0.3, 3 * this.dpr));
     this.pulses.push({ run: [entry.index, entry.index + entry.length], at: performance.now() + 700, colour: "#ffb454" });
     if (entry.path) void this.revealQuietly(entry.path);
   }

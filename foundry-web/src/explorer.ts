@@ -7,7 +7,7 @@ import { type Hit, api } from "./api.ts";
 import { toWorld } from "./camera.ts";
 import { LAYOUTS, indexToPoint, pointToIndex } from "./curve.ts";
 import { el } from "./dom.ts";
-import { addressOf, formatBytes, formatHex, nameOf, sizeOf, visibleName } from "./format.ts";
+import { addressOf, formatBytes, formatHex, nameOf, sizeOf, visibleName, writerLine } from "./format.ts";
 import { type Node } from "./nodes.ts";
 import { PALETTE_IDS, type Theme } from "./palettes.ts";
 import { rank } from "./rank.ts";
@@ -15,7 +15,11 @@ import { formatState, parseState } from "./url.ts";
 
 import { Scene } from "./scene.ts";
 
+/** How long the pointer rests before more is asked about what is under it. */
+const REST_MS = 200;
+
 export abstract class Explorer extends Scene {
+  private writerTimer = 0;
 
   protected hover(sx: number, sy: number): void {
     this.pointer = { x: sx, y: sy };
@@ -30,7 +34,26 @@ export abstract class Explorer extends Scene {
       this.tip.hidden = true;
       return;
     }
-    const lines = this.describe(node, index);
+    this.showTip(this.describe(node, index), sx, sy);
+    window.clearTimeout(this.writerTimer);
+    this.writerTimer = window.setTimeout(() => void this.tellWriter(node, index, sx, sy), REST_MS);
+  }
+
+  /** Who wrote what the pointer rests on: not asked at every step of it. */
+  private async tellWriter(node: Node, index: number, sx: number, sy: number): Promise<void> {
+    const offset = index - (node.runs[0]?.[0] ?? 0);
+    if (node.kind !== "file" || node.state !== "folded" || offset >= node.size) return;
+    try {
+      const { writers } = await api.writers(node.id);
+      const writer = writers.find((w) => w.start <= offset && offset < w.end);
+      const rests = this.pointer?.x === sx && this.pointer.y === sy && this.hovered === node;
+      if (writer && rests) this.showTip([...this.describe(node, index), `written by ${writerLine(writer)}`], sx, sy);
+    } catch {
+      // The panel says why there is no answer; the tip has what the map knows.
+    }
+  }
+
+  private showTip(lines: string[], sx: number, sy: number): void {
     this.tip.hidden = false;
     this.tip.replaceChildren(...lines.map((text, i) => el(i === 0 ? "b" : "span", {}, text)));
     const x = sx / this.dpr;
@@ -54,7 +77,7 @@ export abstract class Explorer extends Scene {
     if (regions.length > 0) lines.push(regions.map((r) => visibleName(r.name)).join(" \u203a "));
     const byte = this.camera.scale >= 1 ? this.tiles.byteAt(index) : null;
     if (byte !== null && node.kind === "file") lines.push(`byte ${byte.toString(16).padStart(2, "0")}${byte > 32 && byte < 127 ? ` \u201c${String.fromCharCode(byte)}\u201d` : ""}`);
-    if (node.state !== "folded") lines.push(node.state === "waiting" ? "not folded yet" : node.state);
+    if (node.state !== "folded") lines.push(node.state === "waiting" ? "not folded yet" : node.problem ? `${node.state}: ${node.problem}` : node.state);
     return lines;
   }
 

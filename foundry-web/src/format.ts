@@ -35,6 +35,11 @@ export function formatAge(seconds: number): string {
   return `${Math.floor(value)} y ago`;
 }
 
+/** Who wrote something, and when. */
+export function writerLine(w: { exe: string; comm: string; pid: number; uid: number; at_ns: string }): string {
+  return `${visibleName(w.exe || w.comm || "unknown")} (pid ${w.pid}, uid ${w.uid}), ${formatAge(Date.now() / 1000 - Number(w.at_ns) / 1e9)}`;
+}
+
 export function formatTime(ms: number): string {
   const d = new Date(ms);
   const two = (n: number): string => String(n).padStart(2, "0");

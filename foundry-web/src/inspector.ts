@@ -6,7 +6,7 @@
 import { type About, ApiError, type Generation, type Mapper, type Page, type WriterRange, api, isAbout } from "./api.ts";
 import { readOpinion } from "./annotation.ts";
 import { el, fill, icon } from "./dom.ts";
-import { PAGE_CELLS, formatAge, formatBytes, formatHex, formatMode, hexRows, nameOf, sizeOf, visibleName } from "./format.ts";
+import { PAGE_CELLS, formatAge, formatBytes, formatHex, formatMode, hexRows, nameOf, sizeOf, visibleName, writerLine } from "./format.ts";
 import type { Node, NodeStore } from "./nodes.ts";
 
 const WINDOW = 256;
@@ -36,6 +36,8 @@ export class Inspector {
   private readonly hexTitle = el("div", { class: "section-title" });
   private readonly memory = el("div", { class: "memory" });
   private readonly past = el("div", { class: "past" });
+  /** What the last comparison found: it stays while the same thing is shown, however often that changes. */
+  private readonly compared = el("span", { class: "faint" });
 
   constructor(
     private readonly nodes: NodeStore,
@@ -82,11 +84,14 @@ export class Inspector {
       this.diff = [];
       fill(this.facts);
       fill(this.past);
+      fill(this.compared);
       fill(this.memory);
     }
     this.title();
-    this.hex.hidden = this.hexTitle.hidden = node.kind !== "file";
-    if (node.kind === "file") void this.loadBytes(signal);
+    const legible = node.kind === "file" && node.state !== "unreadable";
+    this.hex.hidden = this.hexTitle.hidden = !legible;
+    if (node.state === "unreadable") return fill(this.facts, el("p", { class: "problem", role: "alert" }, `it cannot be read: ${node.problem ?? "nobody says why"}`));
+    if (legible) void this.loadBytes(signal);
     void this.loadMemory(signal);
     try {
       const about = await api.about(node.id, signal);
@@ -120,10 +125,7 @@ export class Inspector {
     else if (node.kind === "process") rows.push(["size", sizeOf(node)]);
     else rows.push(["size", `${formatBytes(node.size)} (${node.size.toLocaleString("en")} bytes)`]);
     if (region.length > 0) rows.push(["at", region.map((r) => visibleName(r.name)).join(" \u203a ")]);
-    if (writer) {
-      const who = writer.exe || writer.comm || "unknown";
-      rows.push(["last writer", `${visibleName(who)} (pid ${writer.pid}, uid ${writer.uid}), ${formatAge(Date.now() / 1000 - Number(writer.at_ns) / 1e9)}`]);
-    }
+    if (writer) rows.push(["last writer", writerLine(writer)]);
     if (this.about) {
       const a = this.about;
       rows.push(["generation", `${a.generation}, ${a.payload}`]);
@@ -277,29 +279,28 @@ export class Inspector {
       say(g);
       this.act.showGeneration(node, i === all.length - 1 ? null : g.number);
     });
-    const count = el("span", { class: "faint" });
     const compare = el("button", {
       onclick: () => {
         const to = all[Number(slider.value)] as Generation;
         const from = all[Math.max(0, Number(slider.value) - 1)] as Generation;
-        void this.compare(node, from.number, to.number, count);
+        void this.compare(node, from.number, to.number);
       },
     }, "What changed in it");
     const prev = el("button", { class: "ghost", "aria-label": "Previous change (Shift+N)", onclick: () => this.step(-1) }, icon("prev"));
     const next = el("button", { class: "ghost", "aria-label": "Next change (N)", onclick: () => this.step(1) }, icon("next"));
-    fill(this.past, el("div", { class: "section-title" }, "Time", label), slider, el("div", { class: "row" }, compare, prev, next, count));
+    fill(this.past, el("div", { class: "section-title" }, "Time", label), slider, el("div", { class: "row" }, compare, prev, next, this.compared));
   }
 
-  private async compare(node: Node, from: number, to: number, count: HTMLElement): Promise<void> {
+  private async compare(node: Node, from: number, to: number): Promise<void> {
     try {
       const diff = await api.diff(node.id, from, to);
       this.diff = diff.ranges;
       this.diffAt = -1;
-      fill(count, `${diff.ranges.length} ranges, ${formatBytes(diff.bytes)}`);
+      fill(this.compared, `${diff.ranges.length} ranges, ${formatBytes(diff.bytes)}`);
       this.act.showDiff(node, diff.ranges);
       this.step(1);
     } catch (error) {
-      fill(count, error instanceof Error ? error.message : String(error));
+      fill(this.compared, error instanceof Error ? error.message : String(error));
     }
   }
 

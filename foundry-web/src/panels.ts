@@ -109,7 +109,7 @@ export class SearchPanel {
       this.list,
       ...hits.slice(0, 100).map((hit, i) => {
         const name = hit.kind === "symbol" || hit.kind === "fact" || hit.kind === "note" || hit.kind === "bytes" ? hit.text : (hit.path.split("/").pop() ?? hit.path);
-        return el("li", { role: "option", "aria-selected": i === 0 ? "true" : "false", onclick: () => this.pick(hit) }, icon(hit.kind), el("span", { class: "hit-name" }, visibleName(name)), el("span", { class: "hit-path" }, visibleName(hit.path)), el("span", { class: "faint" }, formatBytes(hit.end - hit.start)));
+        return el("li", { role: "option", "aria-selected": i === 0 ? "true" : "false", title: hit.kind, onclick: () => this.pick(hit) }, icon(hit.kind), el("span", { class: "hit-name" }, visibleName(name)), el("span", { class: "hit-path" }, visibleName(hit.path)), el("span", { class: "faint" }, formatBytes(hit.end - hit.start)));
       }),
     );
     fill(this.note, note);

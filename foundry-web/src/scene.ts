@@ -6,7 +6,7 @@
 
 import { type Activity } from "./wire.ts";
 import { type Chain, type Hit, type WorldInfo, api } from "./api.ts";
-import { type Camera, type View, fit, fly, toWorld, toRanges, visibleTiles, zoomAt } from "./camera.ts";
+import { type Camera, type View, fit, fly, toScreen, toWorld, toRanges, visibleTiles, zoomAt } from "./camera.ts";
 import { LAYOUTS, indexToPoint, pointToIndex } from "./curve.ts";
 import { el } from "./dom.ts";
 import { addressOf, formatHex } from "./format.ts";
@@ -278,6 +278,26 @@ export abstract class Scene {
     this.flyTo(this.home);
   }
 
+  /** The part of the screen that no panel covers, in device pixels. */
+  protected clear(): { x: number; y: number; w: number; h: number } {
+    const all = { x: 0, y: 0, w: this.view.w, h: this.view.h };
+    if (this.inspector.element.hidden) return all;
+    const stage = this.stage.getBoundingClientRect();
+    const panel = this.inspector.element.getBoundingClientRect();
+    // On a narrow screen it lies at the bottom, else at the right.
+    if (panel.width > 0.8 * stage.width) return { ...all, h: Math.max(1, (panel.top - stage.top) * this.dpr) };
+    return { ...all, w: Math.max(1, (panel.left - stage.left) * this.dpr) };
+  }
+
+  /** The camera that shows a rectangle in what no panel covers. */
+  protected frameOf(rect: { x: number; y: number; w: number; h: number }, margin: number, mostScale = Infinity): Camera {
+    const clear = this.clear();
+    const to = fit(rect, clear, margin);
+    const scale = Math.min(to.scale, mostScale);
+    const aside = (from: number, size: number, whole: number): number => (whole / 2 - from - size / 2) / scale;
+    return { x: to.x + aside(clear.x, clear.w, this.view.w), y: to.y + aside(clear.y, clear.h, this.view.h), scale };
+  }
+
   /** A length of -1 keeps the zoom and only brings the byte into view. */
   protected flyToNode(node: Node, offset: number | null, length?: number): void {
     this.select(node, offset, false);
@@ -286,17 +306,18 @@ export abstract class Scene {
     const layout = this.tiles.layout === "scan" ? "hilbert" : this.tiles.layout;
     if (offset === null) {
       const { box } = this.nodes.shapeOf(node);
-      return this.flyTo(fit(box, this.view, 0.12));
+      return this.flyTo(this.frameOf(box, 0.12));
     }
     if (length === -1) {
       const p = indexToPoint(this.tiles.layout, run[0] + offset);
-      const half = { x: this.view.w / 2 / this.camera.scale, y: this.view.h / 2 / this.camera.scale };
-      if (Math.abs(p.x - this.camera.x) > half.x * 0.8 || Math.abs(p.y - this.camera.y) > half.y * 0.8) this.flyTo({ ...this.camera, x: p.x, y: p.y }, 250);
+      const clear = this.clear();
+      const at = toScreen(this.camera, this.view, p.x, p.y);
+      const seen = at.x > 0.1 * clear.w && at.x < 0.9 * clear.w && at.y > 0.1 * clear.h && at.y < 0.9 * clear.h;
+      if (!seen) this.flyTo(this.frameOf({ x: p.x, y: p.y, w: 1, h: 1 }, 0, this.camera.scale), 250);
       return;
     }
     const span: Run = [run[0] + offset, run[0] + offset + Math.max(length ?? 1, 1)];
-    const to = fit(bounds(layout, span), this.view, length ? 0.2 : 0.47);
-    this.flyTo({ ...to, scale: Math.min(to.scale, 40 * this.dpr) });
+    this.flyTo(this.frameOf(bounds(layout, span), length ? 0.2 : 0.47, 40 * this.dpr));
   }
 
   protected async openPath(path: string, stay = false): Promise<void> {

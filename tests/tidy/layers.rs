@@ -43,6 +43,7 @@ const RULES: &[Rule] = &[
         allowed: &[
             "foundry-user/src/annotate",
             "foundry-user/src/cli",
+            "foundry-user/src/facts/search.rs",
             "foundry-user/src/wire",
             "foundry-user/src/lib.rs",
         ],

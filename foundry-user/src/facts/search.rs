@@ -118,14 +118,23 @@ impl Query {
             };
             hits.extend(named.take(MAX_HITS).map(hit));
         }
-        if let Self::Note(word) | Self::Anything(word) = self
+        if matches!(self, Self::Note(_) | Self::Anything(_))
             && let Some(note) = brick.annotation()?
         {
-            let note = String::from_utf8_lossy(&note).into_owned();
-            hits.extend(note.to_lowercase().contains(word).then(|| whole("annotation", note)));
+            hits.extend(self.in_note(&note).map(|line| whole("annotation", line)));
         }
         hits.truncate(MAX_HITS);
         Ok(hits)
+    }
+
+    /// The first line of an annotation, as a person is shown it, that it is about.
+    #[must_use]
+    pub fn in_note(&self, note: &[u8]) -> Option<String> {
+        let (Self::Note(word) | Self::Anything(word)) = self else { return None };
+        let lines = crate::wire_annotate::lines(note, None).into_iter();
+        let lines = lines.map(|(name, value)| format!("{}: {value}", name.trim()));
+        let mut found = lines.filter(|line| line.to_lowercase().contains(word));
+        found.next()
     }
 
     /// The facts that it is about, as `key: value`.

@@ -1,7 +1,7 @@
 //! A small file system, a source that watches it, a reader and a store, all in memory, with every
 //! step of each taken at random.
 
-use super::super::effect::{Effect, ReadRequest, StoreOp};
+use super::super::effect::{Effect, ReadRequest, StoreOp, Update};
 use super::super::input::{
     BrickHead, Bytes, Committed, FoldedState, Input, Listing, ReadAnswer, ReadFailure, ReadPart,
     StoreAnswer, StoreFailure,
@@ -104,6 +104,8 @@ pub(super) struct Sim {
     store: BTreeMap<OsBytes, Stored>,
     /// Bricks of directories, and of the world.
     dirs: BTreeMap<OsBytes, Vec<Entry>>,
+    /// Directories whose bricks are not what they were when somebody was told of them last.
+    untold: BTreeSet<OsBytes>,
     /// `None` where the edit cannot be committed.
     edits: BTreeMap<OsBytes, Option<(Vec<u8>, Stat, u64)>>,
     pipeline: Pipeline,
@@ -133,6 +135,7 @@ impl Sim {
             cancelled: BTreeSet::new(),
             store: BTreeMap::new(),
             dirs: BTreeMap::new(),
+            untold: BTreeSet::new(),
             edits: BTreeMap::new(),
             pipeline: Pipeline::new(settings()),
             annotator: annotate::Annotator::default(),
@@ -192,6 +195,8 @@ impl Sim {
         self.events.clear();
         self.tasks.clear();
         self.edits.clear();
+        // Who listened goes with the daemon, and its successor reads them all.
+        self.untold.clear();
         self.forget_annotations();
         for inode in self.inodes.values_mut() {
             inode.opens = 0;

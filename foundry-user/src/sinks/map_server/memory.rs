@@ -6,11 +6,12 @@
 //! Knows: parts, bricks of processes, the fields of API.md. Must never know: HTTP, the layout.
 //! Keeps: nothing of what is in a page leaves but its state; every place is inside its part.
 
-use super::bricks::{BrickError, Bricks};
+use super::bricks::{BrickError, Bricks, ReadFile};
 use super::classes;
 use super::views::text;
+use crate::process::Target;
 use foundry_brick::parts::{Attribute, PAGE_BYTES, PAGE_SHIFT, Part, Parts, page};
-use foundry_brick::{FactValue, Facts};
+use foundry_brick::{Brick, FactValue, Facts, Kind, Meta};
 use serde::Serialize;
 use std::ops::Range;
 
@@ -69,10 +70,26 @@ fn along(parts: &Parts) -> Vec<(Range<u64>, &Part)> {
 
 /// What a process is called: its program, its number, and whether it has ended.
 pub(super) fn label(facts: &Facts, pid: Option<u32>) -> Option<String> {
-    let Some(FactValue::Text(comm)) = facts.get("comm") else { return None };
     let ended = matches!(facts.get("ended"), Some(FactValue::Flag(true)));
+    named(facts, pid, ended)
+}
+
+/// As [`label`], of a process that has ended without its brick being told.
+pub(super) fn label_of_the_dead(brick: &Brick<ReadFile>) -> Option<String> {
+    named(&brick.facts().ok()?, brick.meta().pid, true)
+}
+
+fn named(facts: &Facts, pid: Option<u32>, ended: bool) -> Option<String> {
+    let Some(FactValue::Text(comm)) = facts.get("comm") else { return None };
     let ended = if ended { ", ended" } else { "" };
     Some(format!("{comm} ({}{ended})", pid.unwrap_or(0)))
+}
+
+/// Whether a brick is of a process that lives no more: nobody has its number, or somebody who began at
+/// another time.
+pub(super) fn is_over(meta: &Meta) -> bool {
+    let Some(pid) = meta.pid.filter(|_| meta.kind == Kind::Process) else { return false };
+    Target::open(pid).map_or(true, |target| target.started() != meta.identity.ino)
 }
 
 /// The state of the page that holds byte `into` of a part, in words.

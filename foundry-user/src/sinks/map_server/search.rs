@@ -221,10 +221,10 @@ fn look_for_words(
             found("fact", line, 0, size);
         }
     }
-    if let Words::Note(word) | Words::Anything(word) = words {
-        let note = brick.annotation().ok().flatten().map(|note| text(&note));
-        if let Some(note) = note.filter(|note| note.to_lowercase().contains(word)) {
-            found("note", note.chars().take(200).collect(), 0, size);
+    if matches!(words, Words::Note(_) | Words::Anything(_)) {
+        let note = brick.annotation().ok().flatten();
+        if let Some(line) = note.and_then(|note| words.in_note(&note)) {
+            found("note", line.chars().take(200).collect(), 0, size);
         }
     }
 }

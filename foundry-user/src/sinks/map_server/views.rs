@@ -5,6 +5,7 @@
 use super::classes::CLASSES;
 use super::layout::{NodeId, NodeKind, ROOT};
 use super::world::{State, World};
+use crate::pipeline::input::ReadFailure;
 use serde::Serialize;
 
 #[derive(Debug, Serialize)]
@@ -65,6 +66,9 @@ pub(super) struct NodeView {
     size: u64,
     children: usize,
     state: &'static str,
+    /// Why it cannot be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<String>,
     generation: u64,
     changed_at: u32,
 }
@@ -76,7 +80,7 @@ impl NodeView {
         let state = match world.state(id) {
             _ if node.gone => "gone",
             State::Folded => "folded",
-            State::Unreadable => "unreadable",
+            State::Unreadable(_) => "unreadable",
             State::Waiting => "waiting",
         };
         let here = |child: &&NodeId| world.layout.node(**child).is_some_and(|node| !node.gone);
@@ -94,10 +98,20 @@ impl NodeView {
             size: node.size,
             children: node.children.values().filter(here).count(),
             state,
+            problem: problem(world.state(id)).filter(|_| !node.gone),
             generation: summary.map_or(0, |summary| summary.generation),
             changed_at: summary.map_or(0, |summary| summary.changed_at()),
         })
     }
+}
+
+fn problem(state: State) -> Option<String> {
+    let State::Unreadable(failure) = state else { return None };
+    Some(match failure {
+        ReadFailure::Gone => "it was gone, or another, when it was to be read".to_owned(),
+        ReadFailure::Denied => "the daemon may not read it".to_owned(),
+        ReadFailure::Io(errno) => std::io::Error::from_raw_os_error(errno).to_string(),
+    })
 }
 
 pub(super) const fn kind(kind: NodeKind) -> &'static str {

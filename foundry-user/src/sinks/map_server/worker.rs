@@ -8,6 +8,7 @@ mod walk;
 use super::bricks::ReadFile;
 use super::layout::{NodeId, NodeKind, ROOT};
 use super::live::{Entry, EntryKind, Severity};
+use super::memory;
 use super::metrics::Metrics;
 use super::summary::{Summary, TILE_BYTES, seconds};
 use super::world::{Change, Far, State};
@@ -134,7 +135,11 @@ impl Worker {
             return Change::default();
         }
         let mut table = self.shared.world().writers.clone();
-        let Ok(summary) = Summary::read(&brick, &mut table) else { return Change::default() };
+        let Ok(mut summary) = Summary::read(&brick, &mut table) else { return Change::default() };
+        // Nobody looked when it ended; if it is still watched, the next capture says so.
+        if memory::is_over(brick.meta()) {
+            summary.label = memory::label_of_the_dead(&brick);
+        }
         let mut world = self.world();
         world.writers = table;
         world.fold(path, summary, None).1
@@ -197,13 +202,13 @@ impl Worker {
                     self.shared.hub.publish(&change, None);
                 }
             }
-            Update::Unreadable { path, .. } => {
+            Update::Unreadable { path, failure, .. } => {
                 let changed = {
                     let mut world = self.world();
                     if world.layout.find(path).is_none() {
                         world.expect(path, NodeKind::File, 0);
                     }
-                    world.unreadable(path)
+                    world.unreadable(path, *failure)
                 };
                 self.tell(EntryKind::Unreadable, changed, path, None);
             }

@@ -6,6 +6,7 @@
 use super::classes::DATA;
 use super::layout::{Layout, NodeId, NodeKind, Placed, ROOT, Run};
 use super::summary::{Summary, Writers};
+use crate::pipeline::input::ReadFailure;
 use foundry_brick::cells::Cell;
 use std::sync::Arc;
 
@@ -16,7 +17,13 @@ pub(super) enum State {
     #[default]
     Waiting,
     Folded,
-    Unreadable,
+    Unreadable(ReadFailure),
+}
+
+impl State {
+    pub(super) const fn is_unreadable(self) -> bool {
+        matches!(self, Self::Unreadable(_))
+    }
 }
 
 /// What clients are to be told.
@@ -255,10 +262,14 @@ impl World {
         (id, change)
     }
 
-    pub(super) fn unreadable(&mut self, path: &[u8]) -> Option<(NodeId, Change)> {
+    pub(super) fn unreadable(
+        &mut self,
+        path: &[u8],
+        failure: ReadFailure,
+    ) -> Option<(NodeId, Change)> {
         let id = self.layout.find(path)?;
         let info = self.info(id);
-        let was = std::mem::replace(&mut info.state, State::Unreadable);
+        let was = std::mem::replace(&mut info.state, State::Unreadable(failure));
         self.folded -= u64::from(was == State::Folded);
         let parent = self.layout.node(id)?.parent;
         let placed = Placed { node: id, directories: vec![parent], left: None };

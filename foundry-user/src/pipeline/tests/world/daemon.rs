@@ -119,6 +119,9 @@ impl Sim {
             Effect::SyncDone { .. } => self.synced = true,
             Effect::AnnotationDone { ticket, outcome } => self.annotation_done(ticket, outcome),
             Effect::AuditDone { files, differing, .. } => self.audited = Some((files, differing)),
+            Effect::Publish(Update::Directory { path }) => {
+                self.untold.remove(&path);
+            }
             Effect::Publish(_) | Effect::Stopped => {}
         }
     }
@@ -166,6 +169,9 @@ impl Sim {
                     self.store.insert(to, stored);
                 } else if let Some(dir) = self.dirs.remove(path) {
                     self.store.remove(&to);
+                    if self.untold.remove(path) {
+                        self.untold.insert(to.clone());
+                    }
                     self.dirs.insert(to, dir);
                 }
             }

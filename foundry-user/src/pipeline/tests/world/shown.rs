@@ -31,6 +31,9 @@ impl Sim {
         self.store.remove(path);
         let new = self.dirs.get(path) != Some(&entries);
         self.dirs.insert(path.to_vec(), entries);
+        if new && path != WORLD {
+            self.untold.insert(path.to_vec());
+        }
         Ok(Committed { generation: 1, new, size: 0, changed_tiles: None, face: None })
     }
 
@@ -67,6 +70,8 @@ impl Sim {
                 panic!("no brick for the directory {}", path.escape_ascii());
             };
             assert_eq!(shown(brick), shown(&entries), "{}", path.escape_ascii());
+            let told = !self.untold.contains(*path);
+            assert!(told, "nobody was told of {}", path.escape_ascii());
         }
         let (entries, total) = self.expected(self.root);
         let body = Body::Directory(total, entries.len() as u64);

@@ -119,11 +119,10 @@ impl Spans {
     pub(super) fn part(&mut self, place: Place, part: &Part) {
         let plain = |class| Span { class, ..NOTHING };
         let (start, end) = (part.run.start, part.run.end);
-        let Some(summary) = part.summary.as_ref().filter(|_| part.state != State::Unreadable)
-        else {
+        let Some(summary) = part.summary.as_ref().filter(|_| !part.state.is_unreadable()) else {
             let class = match (part.gone, part.state) {
                 (true, _) => GONE,
-                (_, State::Unreadable) => UNREADABLE,
+                (_, State::Unreadable(_)) => UNREADABLE,
                 _ => RESERVED,
             };
             self.add(place, start, end, plain(class));

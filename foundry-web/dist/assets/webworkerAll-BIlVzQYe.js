@@ -1,1 +1,0 @@
-import"./index-BR8oeBqR.js";import"./init-CoandITt.js";

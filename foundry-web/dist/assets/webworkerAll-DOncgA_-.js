@@ -1,0 +1,1 @@
+import"./index-U4c0gISw.js";import"./init-DWOFrKz9.js";
