@@ -64,6 +64,8 @@ pub struct Editor<S> {
     apart: bool,
     /// The next commit syncs what was committed before it.
     settles: bool,
+    /// A crash has left a slot that does not count: the next commit takes its place, whatever differs.
+    torn: bool,
 }
 
 /// The generation that an edit starts from.
@@ -127,6 +129,7 @@ impl<S: Storage> Editor<S> {
         editor.superblock = Some(opened.superblock);
         editor.slot_len = opened.superblock.slot_len;
         editor.next = opened.highest + 1;
+        editor.torn = opened.torn;
         editor.index.adopt(&record);
         let protected = known_durable(&opened, slot, &record);
         editor.base = Some(Base { record, meta, slot, durable: false, protected });
@@ -152,6 +155,7 @@ impl<S: Storage> Editor<S> {
             hole_budget: HOLE_HASH_BUDGET,
             apart: false,
             settles: false,
+            torn: false,
         }
     }
 

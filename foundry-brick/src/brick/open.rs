@@ -21,6 +21,8 @@ pub(crate) struct Opened {
     pub(crate) slots: [Option<Record>; 2],
     /// The highest generation that any slot names, whether it counts or not.
     pub(crate) highest: u64,
+    /// A slot was written and does not count: a crash came in the middle of a commit.
+    pub(crate) torn: bool,
 }
 
 impl Opened {
@@ -57,7 +59,7 @@ pub(crate) fn open_slots<S: Storage>(storage: &S, trust: Trust) -> Result<Opened
     let mut bytes = [0; SUPERBLOCK_LEN];
     storage.read_at(0, &mut bytes)?;
     let superblock = Superblock::parse(&bytes)?;
-    let mut opened = Opened { superblock, slots: [None, None], highest: 0 };
+    let mut opened = Opened { superblock, slots: [None, None], highest: 0, torn: false };
     for slot in 0..2 {
         let at = superblock.slot(slot);
         if len < at + RECORD_LEN as u64 {
@@ -65,11 +67,14 @@ pub(crate) fn open_slots<S: Storage>(storage: &S, trust: Trust) -> Result<Opened
         }
         let mut bytes = [0; RECORD_LEN];
         storage.read_at(at, &mut bytes)?;
-        let Ok(record) = Record::parse(&bytes, at, &superblock) else { continue };
+        let Ok(record) = Record::parse(&bytes, at, &superblock) else {
+            opened.torn |= bytes.iter().any(|byte| *byte != 0);
+            continue;
+        };
         opened.highest = opened.highest.max(record.generation);
         match judge(storage, &superblock, (at, &record), &bytes, trust) {
             Ok(()) => opened.slots[usize::from(slot)] = Some(record),
-            Err(Error::Corrupt { .. }) => {}
+            Err(Error::Corrupt { .. }) => opened.torn = true,
             Err(err) => return Err(err),
         }
     }

@@ -92,13 +92,16 @@ impl<S: Storage> Editor<S> {
     }
 
     /// Makes everything since the last commit one generation, committed at `at_ns` (nanoseconds
-    /// since the epoch). Where nothing differs from the last generation, there is none.
+    /// since the epoch). Where nothing differs from the last generation, there is none, unless a crash has
+    /// left a slot that this one is to take.
     ///
     /// # Errors
     /// Where a tile of the content was never put, or the storage fails. After a failure of the
     /// storage the editor must be dropped; the brick is at its last generation.
     pub fn commit(&mut self, at_ns: i64) -> Result<Committed, Error> {
-        self.commit_if(at_ns, false)
+        let done = self.commit_if(at_ns, self.torn)?;
+        self.torn = false;
+        Ok(done)
     }
 
     /// As [`Editor::commit`], but makes a generation even where nothing differs: it says that all was
