@@ -5,7 +5,7 @@
 //! is mapped stays where it was.
 
 use crate::clock;
-use crate::directory::{Process, Total};
+use crate::directory::{Face, Process, Total};
 use crate::process::maps::Mapping;
 use crate::process::sample::{Live, Sampled};
 use crate::process::{CaptureError, Functions, Relaid, Survey, Target};
@@ -66,11 +66,11 @@ pub fn capture(
         let resident = resident(&survey.parts);
         let (parts, committed, sampled) =
             survey.refold(&mut editor, &mut Live(target.pid()), clock::wall().0)?;
-        let shown = shown(target, &parts);
         if editor.needs_compaction() {
             begin(medium, beside, |storage| Ok(editor.compact_into(storage)?))?;
             medium.rename(beside, place).map_err(io_error)?;
         }
+        let shown = shown(target, &Brick::open(editor.into_storage())?, &parts)?;
         return Ok(Captured { committed, sampled, resident, shown });
     }
     let survey = Survey::take_with(target, None, functions)?;
@@ -81,8 +81,9 @@ pub fn capture(
             survey.fold(storage, memory, payload, clock::wall().0)?;
         let mut storage = editor.into_storage();
         storage.sync().map_err(io_error)?;
-        let parts = Brick::open(storage)?.parts()?;
-        Ok((shown(target, &parts.unwrap_or_else(|| Parts::new(PAGE_ORDER))), committed, sampled))
+        let brick = Brick::open(storage)?;
+        let parts = brick.parts()?.unwrap_or_else(|| Parts::new(PAGE_ORDER));
+        Ok((shown(target, &brick, &parts)?, committed, sampled))
     })?;
     // What was read by number counts only if the number still means this process.
     if !sampled.ended && !target.is_alive() {
@@ -117,20 +118,27 @@ pub fn follow(
         begin(medium, beside, |storage| Ok(editor.compact_into(storage)?))?;
         medium.rename(beside, place).map_err(io_error)?;
     }
-    let (resident, shown) = (resident(&parts), shown(target, &parts));
+    let shown = shown(target, &Brick::open(editor.into_storage())?, &parts)?;
+    let resident = resident(&parts);
     Ok(Some(Captured { committed, sampled, resident, shown }))
 }
 
-fn shown(target: &Target, parts: &Parts) -> Process {
+/// The process as the world shows it.
+fn shown<S: Storage>(
+    target: &Target,
+    brick: &Brick<S>,
+    parts: &Parts,
+) -> Result<Process, CaptureError> {
     let mut total = Total::default();
     parts.iter().for_each(|(_, part)| total.add(part.length, part.top));
-    Process {
+    Ok(Process {
         pid: target.pid(),
         comm: target.comm().as_bytes().to_vec(),
         length: parts.plots().end(),
         top: total.top(),
+        face: Face::of_plane(brick, parts)?.into_cells(),
         ended_ns: 0,
-    }
+    })
 }
 
 /// Says in the brick at `place` that the process has ended, at `at_ns`. Gives what it looked like.
@@ -152,7 +160,7 @@ pub fn mark_ended(
     editor.set_facts(&facts);
     editor.settle_first();
     editor.commit(at_ns)?;
-    Ok(Some(shown(target, &parts)))
+    Ok(Some(shown(target, &Brick::open(editor.into_storage())?, &parts)?))
 }
 
 /// The brick at `place`, if it is about this life of this process and holds no bytes of it.

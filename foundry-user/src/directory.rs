@@ -8,7 +8,7 @@ use crate::artifact::{FileKind, OsBytes, Stat};
 use foundry_brick::cells::{self, Cell, ZERO_CELL};
 use foundry_brick::directory::Directory;
 use foundry_brick::geometry::{self, top_level};
-use foundry_brick::parts::{Attribute, PAGE_BYTES, PAGE_ORDER, Part, PartKind};
+use foundry_brick::parts::{Attribute, PAGE_BYTES, PAGE_ORDER, Part, PartKind, Parts};
 use foundry_brick::storage::Storage;
 use foundry_brick::{Brick, Editor, Error, FactValue, Facts, Identity, Kind, Meta};
 use std::collections::BTreeMap;
@@ -27,9 +27,11 @@ const MOST: u64 = 1 << 44;
 /// A face has at most 4^3 cells.
 const FACE_LEVELS: u32 = 3;
 
-/// A file as its directory shows it: at most 64 cells.
+/// A file, directory or process as the directory above shows it: at most 64 cells.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Face {
+    /// Bytes that it shows: of a file, or of the plane of another artifact.
+    extent: u64,
     level: u32,
     cells: Arc<[Cell]>,
     top: Cell,
@@ -53,10 +55,14 @@ impl Face {
     /// The face of a file of `size` bytes whose level [`Face::level`] has these cells.
     #[must_use]
     pub fn new(size: u64, cells: Vec<Cell>) -> Self {
+        Self::at_level(size, Self::level(size), cells)
+    }
+
+    fn at_level(extent: u64, level: u32, cells: Vec<Cell>) -> Self {
         let top = coarser(&cells, u32::MAX).first().copied().unwrap_or(ZERO_CELL);
         let digest = blake3::hash(cells.as_flattened());
         let digest = digest.as_bytes().first_chunk().map_or(0, |start| u64::from_le_bytes(*start));
-        Self { level: Self::level(size), cells: cells.into(), top, digest }
+        Self { extent, level, cells: cells.into(), top, digest }
     }
 
     /// The face that a file's brick shows.
@@ -70,6 +76,24 @@ impl Face {
         Ok(Self::new(size, found))
     }
 
+    /// The cells, and their level of the plane.
+    #[must_use]
+    pub fn into_cells(self) -> (u32, Vec<Cell>) {
+        (self.level, self.cells.to_vec())
+    }
+
+    /// The face that a brick of parts shows: everything up to the last plot of its plane.
+    ///
+    /// # Errors
+    /// Where the brick is corrupt or cannot be read.
+    pub fn of_plane<S: Storage>(brick: &Brick<S>, parts: &Parts) -> Result<Self, Error> {
+        let (extent, leaf) = (parts.plots().end(), u32::from(parts.leaf_order()));
+        let level = Self::level(extent).max(leaf);
+        let (stored, mut found) = (level - leaf + geometry::LEAF_LEVEL, Vec::new());
+        brick.cells(stored, 0..geometry::cells(brick.meta().size, stored), &mut found)?;
+        Ok(Self::at_level(extent, level, found))
+    }
+
     /// The face of a file whose leaves (level 3) are these.
     #[must_use]
     pub fn of_leaves(size: u64, leaves: &[Cell]) -> Self {
@@ -79,7 +103,7 @@ impl Face {
     /// The cells `range` of the plane's level `order`.
     fn at(&self, order: u32, range: Range<u64>) -> Vec<Cell> {
         let shown = coarser(&self.cells, order.saturating_sub(self.level));
-        let finer = 2 * self.level.saturating_sub(order);
+        let finer = self.level.saturating_sub(order).saturating_mul(2);
         let cell = |i: u64| {
             let at = i.checked_shr(finer).and_then(|at| usize::try_from(at).ok());
             at.and_then(|at| shown.get(at)).or(shown.last()).copied().unwrap_or(ZERO_CELL)
@@ -142,13 +166,40 @@ impl Total {
     }
 }
 
+/// A directory as an entry of the one above.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Below {
+    /// What is below it.
+    pub total: Total,
+    /// How many entries it has.
+    pub entries: u64,
+    /// What its brick looks like; one that has none, or is empty, is drawn flat.
+    pub face: Option<Face>,
+}
+
+impl Below {
+    /// Its face, and the levels of its own plane that lie below one of the plane above.
+    ///
+    /// Plots leave room, and the room of each level would add up: so a directory takes about as much as what is
+    /// below it, a quarter of its plane, or a sixteenth, ..., and never more than twice as much.
+    fn drawn(&self) -> Option<(&Face, u32)> {
+        let face = self.face.as_ref().filter(|face| face.extent != 0)?;
+        let most = self.total.room.clamp(ROOM, MOST) * 2;
+        let mut scale = 0;
+        while face.extent.div_ceil(1 << (2 * scale)) > most {
+            scale += 1;
+        }
+        Some((face, scale))
+    }
+}
+
 /// What an entry is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Body {
     /// A regular file; without a face as long as nothing of it could be read.
     File(Option<Face>),
-    /// A directory: what is below it, and how many entries it has.
-    Directory(Total, u64),
+    /// A directory.
+    Directory(Below),
     /// A symbolic link, a device, a pipe, a socket.
     Other(FileKind),
     /// A process: its number, its name, its mapped bytes, its top cell, when it ended.
@@ -166,8 +217,17 @@ pub struct Process {
     pub length: u64,
     /// What it looks like from afar.
     pub top: Cell,
+    /// The cells of its face, and their level of its plane.
+    pub face: (u32, Vec<Cell>),
     /// When it ended, nanoseconds since the epoch; 0 while it lives.
     pub ended_ns: i64,
+}
+
+impl Process {
+    fn drawn(&self) -> Option<Face> {
+        let (level, cells) = &self.face;
+        (!cells.is_empty()).then(|| Face::at_level(self.length, *level, cells.clone()))
+    }
 }
 
 /// One entry.
@@ -188,7 +248,7 @@ impl Entry {
         let size = self.stat.map_or(0, |stat| stat.size);
         match &self.body {
             Body::File(face) => total.add(size, face.as_ref().map_or(ZERO_CELL, |face| face.top)),
-            Body::Directory(below, _) => total.add_all(below),
+            Body::Directory(below) => total.add_all(&below.total),
             Body::Other(_) => total.add(0, ZERO_CELL),
             Body::Process(process) => total.add(process.length, process.top),
         }
@@ -221,11 +281,17 @@ impl Entry {
                     }
                 }
             }
-            Body::Directory(total, entries) => {
+            Body::Directory(below) => {
+                let total = &below.total;
                 numbers.insert(Attribute::SIZE, total.room);
-                numbers.insert(Attribute::ENTRIES, *entries);
+                numbers.insert(Attribute::ENTRIES, below.entries);
                 part.kind = PartKind::DIRECTORY;
                 (part.length, part.top) = (total.room, total.top());
+                if let Some((face, scale)) = below.drawn() {
+                    part.length = face.extent.div_ceil(1 << (2 * scale));
+                    numbers.insert(Attribute::FACE, face.digest);
+                    numbers.insert(Attribute::SCALE, u64::from(scale));
+                }
             }
             Body::Other(kind) => {
                 let link = *kind == FileKind::Symlink;
@@ -237,6 +303,9 @@ impl Entry {
                 (part.kind, part.length) = (PartKind::PROCESS, process.length);
                 part.top = process.top;
                 numbers.insert(Attribute::PID, u64::from(process.pid));
+                if let Some(face) = process.drawn() {
+                    numbers.insert(Attribute::FACE, face.digest);
+                }
                 if process.ended_ns != 0 {
                     numbers.insert(Attribute::ENDED, process.ended_ns.cast_unsigned());
                 }
@@ -250,17 +319,24 @@ impl Entry {
     }
 }
 
-/// Faces of a directory's files, by name: what its brick is drawn from.
+/// Faces of a directory's entries, by name: what its brick is drawn from.
 #[derive(Debug)]
-pub struct Faces(BTreeMap<OsBytes, Face>);
+pub struct Faces(BTreeMap<OsBytes, (Face, u32)>);
 
 impl Faces {
     /// Those of these entries.
     #[must_use]
     pub fn of(entries: &[Entry]) -> Self {
-        let face = |entry: &Entry| match &entry.body {
-            Body::File(Some(face)) => Some((entry.name.clone(), face.clone())),
-            _ => None,
+        let face = |entry: &Entry| {
+            let shown = match &entry.body {
+                Body::File(face) => (face.clone()?, 0),
+                Body::Directory(below) => {
+                    below.drawn().map(|(face, scale)| (face.clone(), scale))?
+                }
+                Body::Process(process) => (process.drawn()?, 0),
+                Body::Other(_) => return None,
+            };
+            Some((entry.name.clone(), shown))
         };
         Self(entries.iter().filter_map(face).collect())
     }
@@ -270,8 +346,8 @@ impl Faces {
     #[must_use]
     pub fn cells(&self, part: &Part, order: u8, range: Range<u64>) -> Vec<Cell> {
         match self.0.get(&*part.name) {
-            Some(face) if part.kind == PartKind::FILE => face.at(u32::from(order), range),
-            _ => vec![part.top; usize::from(!range.is_empty())],
+            Some((face, scale)) => face.at(u32::from(order) + scale, range),
+            None => vec![part.top; usize::from(!range.is_empty())],
         }
     }
 }

@@ -16,14 +16,13 @@ use std::io::{self, Read, Write};
 
 const MAGIC: [u8; 8] = *b"FNDRYLOG";
 
-/// Version of the format. Another order or shape of any input is another version; one more input at
-/// the end of the list is not.
-const VERSION: u32 = 3;
+/// Version of the format. Another order or shape of any input is another version, and so is another order
+/// of what is asked of the store; one more input at the end of the list is not. Versions 2 and 3 were of the
+/// time when directories were folded without what those in them look like.
+const VERSION: u32 = 4;
 
-/// The version whose header says nothing of rests between looks at what is mapped: there were none.
-const RESTLESS_VERSION: u32 = 2;
-
-/// The version whose header says nothing of directories either: they had no bricks.
+/// The version whose header says nothing of directories, which had no bricks, nor of rests between looks at
+/// what is mapped, which were none.
 const OLD_VERSION: u32 = 1;
 
 /// Longest payload: a listing of some million entries.
@@ -42,10 +41,10 @@ pub struct Header {
     pub source: String,
 }
 
-/// A header with the settings of an earlier version.
+/// The header of version 1.
 #[derive(Deserialize)]
-struct OldHeader<S> {
-    settings: S,
+struct OldHeader {
+    settings: OldSettings,
     embedded: bool,
     roots: Vec<OsBytes>,
     source: String,
@@ -61,31 +60,13 @@ struct OldSettings {
     fresh: bool,
 }
 
-/// The settings of version 2.
-#[derive(Deserialize)]
-struct RestlessSettings {
-    old: OldSettings,
-    depth: u32,
-}
-
-impl From<OldSettings> for Settings {
-    fn from(old: OldSettings) -> Self {
-        RestlessSettings { old, depth: 0 }.into()
-    }
-}
-
-impl From<RestlessSettings> for Settings {
-    fn from(from: RestlessSettings) -> Self {
-        let RestlessSettings { old, depth } = from;
-        let OldSettings { reads, backlog_reads, lists, looks, fresh } = old;
-        Self { reads, backlog_reads, lists, looks, fresh, depth, mapped_rest: 0 }
-    }
-}
-
-impl<S: Into<Settings>> From<OldHeader<S>> for Header {
-    fn from(old: OldHeader<S>) -> Self {
+impl From<OldHeader> for Header {
+    fn from(old: OldHeader) -> Self {
         let OldHeader { settings, embedded, roots, source } = old;
-        Self { settings: settings.into(), embedded, roots, source }
+        let OldSettings { reads, backlog_reads, lists, looks, fresh } = settings;
+        let (depth, mapped_rest) = (0, 0);
+        let settings = Settings { reads, backlog_reads, lists, looks, fresh, depth, mapped_rest };
+        Self { settings, embedded, roots, source }
     }
 }
 
@@ -206,8 +187,7 @@ impl<R: Read> LogReader<R> {
         let what = "its header is missing";
         let header = match version {
             VERSION => log.frame()?,
-            RESTLESS_VERSION => log.frame::<OldHeader<RestlessSettings>>()?.map(Header::from),
-            OLD_VERSION => log.frame::<OldHeader<OldSettings>>()?.map(Header::from),
+            OLD_VERSION => log.frame::<OldHeader>()?.map(Header::from),
             _ => return Err(LogError::Version(version)),
         };
         log.header = header.ok_or(LogError::Corrupt { at, what })?;
@@ -320,25 +300,32 @@ mod tests {
         assert_eq!(read(&bytes).unwrap(), (inputs, false));
     }
 
-    /// Those of version 1 told nothing of `depth`, those of version 2 nothing of `mapped_rest`.
+    fn of_version(version: u32) -> Vec<u8> {
+        let header = ((8u32, 6u32, 4u32, 64u32, true), false, vec![b"/w".to_vec()], "test");
+        let header = postcard::to_allocvec(&header).unwrap();
+        let mut log = [&MAGIC[..], &version.to_le_bytes()].concat();
+        log.extend(u32::try_from(header.len()).unwrap().to_le_bytes());
+        log.extend(checksum(&header));
+        log.extend(header);
+        log
+    }
+
+    /// Those of version 1 told nothing of `depth` and `mapped_rest`.
     #[test]
-    fn headers_of_earlier_versions_mean_what_they_meant() {
-        let (roots, source) = (vec![b"/w".to_vec()], "test".to_owned());
-        let one = ((8u32, 6u32, 4u32, 64u32, true), false, &roots, &source);
-        let two = ((8u32, 6u32, 4u32, 64u32, true, 8u32), false, &roots, &source);
-        let usual = Settings { fresh: true, mapped_rest: 0, ..Settings::default() };
-        let headers = [
-            (1u32, postcard::to_allocvec(&one).unwrap(), Settings { depth: 0, ..usual }),
-            (2, postcard::to_allocvec(&two).unwrap(), usual),
-        ];
-        for (version, header, settings) in headers {
-            let mut log = [&MAGIC[..], &version.to_le_bytes()].concat();
-            log.extend(u32::try_from(header.len()).unwrap().to_le_bytes());
-            log.extend(checksum(&header));
-            log.extend(header);
-            let read = LogReader::new(&log[..]).unwrap();
-            assert_eq!(read.header().settings, settings, "version {version}");
-            assert_eq!((&read.header().roots, &read.header().source), (&roots, &source));
+    fn a_header_of_version_1_means_what_it_meant() {
+        let log = of_version(1);
+        let read = LogReader::new(&log[..]).unwrap();
+        let usual = Settings { fresh: true, mapped_rest: 0, depth: 0, ..Settings::default() };
+        assert_eq!(*read.header(), Header { settings: usual, embedded: false, ..header() });
+    }
+
+    /// What was asked of the store then is asked in another order now: a replay would depart from it.
+    #[test]
+    fn what_cannot_be_replayed_is_refused() {
+        for version in [0, 2, 3, 5] {
+            let log = of_version(version);
+            let refused = LogReader::new(&log[..]);
+            assert!(matches!(refused, Err(LogError::Version(v)) if v == version), "{version}");
         }
     }
 

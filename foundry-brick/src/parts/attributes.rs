@@ -89,6 +89,8 @@ codes!(Attribute {
     ENDED = 15, "ended_ns";
     /// Tells two sets of cells apart that an entry may show: the start of their hash.
     FACE = 16, "face";
+    /// Levels of the entry's own plane below one of this plane: a cell here is 4^scale cells there.
+    SCALE = 17, "scale";
     /// The package a file belongs to (text).
     PACKAGE = 64, "package";
     /// Where a symbolic link leads (text).

@@ -2,18 +2,20 @@
 //!
 //! Knows: directories, what files look like. Must never know: where entries lie in a brick.
 //! Keeps: a link is not followed; what a store's bricks say of a file is taken for it only where they
-//! are of its present state.
+//! are of its present state; with a store a directory looks as its brick there does, since where its
+//! entries lie is that brick's own affair, and without one as a fold from nothing.
 
 use super::brick_file::BrickFile;
 use super::fold::contents;
 use super::live::LiveFile;
 use crate::artifact::{FileIdentity, FileKind, Stat};
-use crate::directory::{Body, Entry, Face, Total};
+use crate::directory::{self, Below, Body, Entry, Face};
 use crate::error::CommandError;
 use crate::reader;
 use crate::store::brick_path;
+use foundry_brick::directory::Directory;
 use foundry_brick::storage::MemStorage;
-use foundry_brick::{Brick, Editor, Kind, Payload};
+use foundry_brick::{Brick, Editor, Error, Kind, Payload};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io;
@@ -28,7 +30,7 @@ const MOST_DEPTH: u32 = 2048;
 pub(super) struct Trees {
     store: Option<PathBuf>,
     hidden: Option<FileIdentity>,
-    known: Mutex<BTreeMap<PathBuf, (Total, u64)>>,
+    known: Mutex<BTreeMap<PathBuf, Below>>,
 }
 
 /// A directory.
@@ -55,23 +57,26 @@ impl Trees {
         Ok(Seen { stat: reader::stat(path).map_err(failed)?, entries })
     }
 
-    /// What is below a directory, and how many entries it has.
-    pub(super) fn below(&self, path: &Path) -> (Total, u64) {
-        self.total(path, 0)
+    /// A directory as the one above shows it.
+    pub(super) fn below(&self, path: &Path) -> Below {
+        self.seen_from_above(path, 0)
     }
 
-    fn total(&self, path: &Path, depth: u32) -> (Total, u64) {
+    fn seen_from_above(&self, path: &Path, depth: u32) -> Below {
         let lock = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = lock().get(path) {
-            return *known;
+            return known.clone();
         }
         // What cannot be listed shows nothing, as in the daemon's bricks.
         let entries = self.entries(path, depth).unwrap_or_default();
-        let mut total = Total::default();
-        entries.iter().for_each(|entry| entry.add_to(&mut total));
-        let found = (total, entries.len() as u64);
-        lock().insert(path.to_owned(), found);
-        found
+        let mut below = Below { entries: entries.len() as u64, ..Below::default() };
+        entries.iter().for_each(|entry| entry.add_to(&mut below.total));
+        below.face = match self.store.as_deref() {
+            Some(store) => kept(store, path),
+            None => drawn(&entries).ok(),
+        };
+        lock().insert(path.to_owned(), below.clone());
+        below
     }
 
     fn entries(&self, path: &Path, depth: u32) -> io::Result<Vec<Entry>> {
@@ -86,10 +91,7 @@ impl Trees {
             let place = path.join(OsStr::from_bytes(&name));
             let body = match stat.kind {
                 FileKind::File => Body::File(self.face(&place, &stat)),
-                FileKind::Directory => {
-                    let (total, entries) = self.total(&place, depth + 1);
-                    Body::Directory(total, entries)
-                }
+                FileKind::Directory => Body::Directory(self.seen_from_above(&place, depth + 1)),
                 FileKind::Symlink | FileKind::Other => Body::Other(stat.kind),
             };
             entries.push(Entry { name, stat: Some(stat), body });
@@ -109,6 +111,24 @@ impl Trees {
         });
         kept.or_else(|| fresh(path).ok())
     }
+}
+
+/// What a directory's brick in a store looks like; one that is too deep has none.
+fn kept(store: &Path, path: &Path) -> Option<Face> {
+    let path = path.as_os_str().as_bytes();
+    let brick = BrickFile::at(brick_path(store, path)).ok()?.brick;
+    let own = brick.meta().kind == Kind::Directory && brick.meta().path == path;
+    let parts = brick.parts().ok()?.filter(|_| own)?;
+    Face::of_plane(&brick, &parts).ok()
+}
+
+/// What a directory with these entries looks like, folded from nothing.
+fn drawn(entries: &[Entry]) -> Result<Face, Error> {
+    let mut editor = Editor::create(MemStorage::default(), directory::meta(b"", None))?;
+    let mut shown = Directory::default();
+    directory::fold(&mut editor, &mut shown, entries)?;
+    editor.commit(0)?;
+    Face::of_plane(&Brick::open(editor.into_storage())?, shown.parts())
 }
 
 /// Reads a file to see what it looks like.

@@ -74,6 +74,75 @@ fn a_finer_picture_repeats_and_a_coarser_one_averages() {
     assert_eq!(face.at(30, 0..1), [face.top]);
 }
 
+/// The brick of a directory with these entries.
+fn folded(path: &[u8], entries: &[Entry]) -> (Brick<MemStorage>, Directory) {
+    let mut editor = Editor::create(MemStorage::default(), meta(path, None)).unwrap();
+    let mut shown = Directory::default();
+    fold(&mut editor, &mut shown, entries).unwrap();
+    editor.commit(1).unwrap();
+    (Brick::open(editor.into_storage()).unwrap(), shown)
+}
+
+fn file(name: &str, size: u64, top: Cell) -> Entry {
+    let body = Body::File(Some(Face::new(size, vec![top])));
+    Entry { name: name.into(), stat: Some(stat(size)), body }
+}
+
+fn cell(brick: &Brick<MemStorage>, level: u32, at: u64) -> Cell {
+    let mut found = Vec::new();
+    brick.cells(level, at..at + 1, &mut found).unwrap();
+    found[0]
+}
+
+/// Wherever the picture of a directory is in the one above, it is what the directory's own brick shows there.
+#[test]
+fn a_directory_is_drawn_from_its_own_brick() {
+    let sizes = [5, 60_000, 4096, 300_000, 9000, 1, 70_000];
+    for (files, least_scale) in [(1_u64, 0), (7, 0), (40, 0), (3000, 1)] {
+        let name = |i: u64| format!("f{i:04}");
+        let size = |i: u64| if least_scale == 0 { sizes[(i % 7) as usize] } else { 16_300 };
+        let colour = |i: u64| [i.to_le_bytes()[0], (i >> 4).to_le_bytes()[0], 7, 200];
+        let inside: Vec<Entry> = (0..files).map(|i| file(&name(i), size(i), colour(i))).collect();
+        let (child, layout) = folded(b"/d/c", &inside);
+        let mut total = Total::default();
+        inside.iter().for_each(|entry| entry.add_to(&mut total));
+        let face = Face::of_plane(&child, layout.parts()).unwrap();
+        assert!(face.cells.len() <= 64 && !face.cells.is_empty());
+        let below = Below { total, entries: files, face: Some(face.clone()) };
+        let entry = Entry { name: b"c".to_vec(), stat: None, body: Body::Directory(below) };
+        let (above, shown) = folded(b"/d", &[file("large", 3 << 20, [1; 4]), entry]);
+        let (place, part) = shown.parts().iter().find(|(_, part)| *part.name == *b"c").unwrap();
+        let scale = u32::try_from(part.numbers[&Attribute::SCALE]).unwrap();
+        assert_eq!(part.length, layout.extent().div_ceil(1 << (2 * scale)));
+        let run = shown.parts().run(place).unwrap();
+        let leaf = u32::from(shown.parts().leaf_order());
+        let own = u32::from(layout.parts().leaf_order());
+        for at in run.start >> (2 * leaf)..run.end.div_ceil(1 << (2 * leaf)) {
+            // The byte of the child's plane at which this leaf begins.
+            let byte = (at - (run.start >> (2 * leaf))) << (2 * (leaf + scale));
+            let level = face.level.max(leaf + scale);
+            let expected = cell(&child, level - own + 3, byte >> (2 * level));
+            assert_eq!(cell(&above, 3, at), expected, "{files} files, leaf {at}");
+        }
+    }
+}
+
+/// However much room its plots leave, a directory takes about as much as what is below it.
+#[test]
+fn a_directory_takes_as_much_as_what_is_below_it() {
+    for room in [4096_u64, 12_288, 1 << 20, 5 << 30] {
+        for extent in (0..40).map(|i| room.saturating_add(room * i * i / 3)) {
+            let mut total = Total::default();
+            total.add(room, [1; 4]);
+            let face = Some(Face::new(extent, vec![[1; 4]]));
+            let body = Body::Directory(Below { total, entries: 1, face });
+            let part = Entry { name: b"d".to_vec(), stat: None, body }.part();
+            assert!(part.length <= 2 * room.max(4096), "{extent} for {room}");
+            assert!(part.numbers[&Attribute::SCALE] == 0 || room < 2 * part.length);
+        }
+    }
+}
+
 #[test]
 fn what_cannot_be_read_says_so() {
     let entry = Entry { name: b"x".to_vec(), stat: Some(stat(9)), body: Body::File(None) };

@@ -4,20 +4,26 @@
 //! a whole; the store compares it with the brick and folds what differs. Marking is cheap and folding
 //! is not: a burst of changes waits for its end, or for whoever asked for a sync.
 //!
+//! Reading order: this, `order` (which is folded when).
+//!
 //! Knows: entries, what each looks like. Must never know: how a brick is folded, I/O.
-//! Keeps: a change marks its directory and all above it; a mark is owed until a fold that began later
-//! is stored; a sync folds only when nothing that it waits for can change an entry any more.
+//! Keeps: a change marks its directory and all above it, and so does a brick of a directory that looks
+//! different than before; a mark is owed until a fold that began later is stored; a sync folds only when
+//! nothing that it waits for can change an entry any more.
+
+mod order;
 
 use super::Pipeline;
 use super::bricks::{Brick, Known, Orphan};
 use super::debts::{Debts, Seq};
 use super::effect::{Durable, StoreOp};
 use super::input::{Committed, StoreAnswer, StoreFailure};
-use super::registry::{Body as NodeBody, Child, push_name};
+use super::registry::{Body as NodeBody, Child, DirState, push_name};
 use crate::artifact::{ArtifactId, OsBytes, Stat};
-use crate::directory::{Body, Entry, Face, Process, Total, WORLD};
+use crate::directory::{Below, Body, Entry, Face, Process, Total, WORLD};
 use crate::event::MonotonicNs;
 use crate::pipeline::effect::Update;
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// From the first change to the fold that shows it.
@@ -37,6 +43,8 @@ const MOST: usize = 32;
 pub(super) struct FoldState {
     /// What its brick does not show yet was caused by this; owed.
     dirty: Option<Seq>,
+    /// It waits with those that lie so deep.
+    queued: Option<u32>,
     /// It and all above it were marked for this input, while so many folds had begun.
     marked: Option<(Seq, u64)>,
     running: bool,
@@ -47,6 +55,8 @@ pub(super) struct FoldState {
     /// `total` is that of the tree below as it is known.
     counted: bool,
     total: Total,
+    /// What its brick looks like, by its last fold of this run.
+    face: Option<Face>,
     /// What `statx` said of the directory itself.
     pub(super) stat: Option<Stat>,
 }
@@ -54,12 +64,15 @@ pub(super) struct FoldState {
 /// All that waits to be folded.
 #[derive(Debug, Default)]
 pub(super) struct Directories {
-    dirty: BTreeSet<ArtifactId>,
+    /// By how deep they lie, the deepest first.
+    dirty: BTreeSet<(Reverse<u32>, ArtifactId)>,
     /// Their own times may have changed: looked at before whoever holds them is folded.
     aged: BTreeSet<ArtifactId>,
     pub(super) debts: Debts,
     running: BTreeMap<u64, Folding>,
     begun: u64,
+    /// When it is looked at next who has waited too long for others.
+    overlooked: MonotonicNs,
     world: World,
 }
 
@@ -67,6 +80,8 @@ pub(super) struct Directories {
 #[derive(Debug)]
 struct Folding {
     dir: Option<ArtifactId>,
+    /// How deep the directory lies.
+    level: Option<u32>,
     seq: Seq,
     before: Known,
 }
@@ -80,6 +95,14 @@ struct World {
     folded: bool,
     brick: Brick,
     processes: BTreeMap<u32, Process>,
+}
+
+impl DirState {
+    /// As an entry of the directory above it.
+    fn below(&self) -> Below {
+        let FoldState { total, face, .. } = &self.fold;
+        Below { total: *total, entries: self.children.len() as u64, face: face.clone() }
+    }
 }
 
 impl Directories {
@@ -96,7 +119,7 @@ impl Pipeline {
             return;
         }
         let (now, begun) = (self.now.0, self.directories.begun);
-        let mut at = dir;
+        let (mut at, mut level) = (dir, self.registry.level(dir).unwrap_or(u32::MAX));
         for _ in 0..super::registry::MAX_DEPTH {
             let place = self.registry.node(at).and_then(|n| n.places.first()).map(|p| p.dir);
             let Some(state) = self.registry.dir_mut(at) else { return };
@@ -111,13 +134,22 @@ impl Pipeline {
                 fold.not_before.0 = fold.not_before.0.max(now.saturating_add(WAIT_NS));
             }
             owe(&mut self.directories.debts, &mut fold.dirty, seq);
-            self.directories.dirty.insert(at);
+            self.directories.enqueue(at, &mut fold.queued, level);
             if is_root {
                 self.touched_world(seq);
                 return;
             }
             let Some(above) = place else { return };
-            at = above;
+            (at, level) = (above, level.saturating_sub(1));
+        }
+    }
+
+    /// What this directory looks like is not what it was.
+    fn touched_above(&mut self, id: ArtifactId, seq: Seq) {
+        if self.registry.dir(id).is_some_and(|dir| dir.root.is_some()) {
+            self.touched_world(seq);
+        } else if let Some(place) = self.registry.node(id).and_then(|n| n.places.first()) {
+            self.touched(place.dir, seq);
         }
     }
 
@@ -183,75 +215,16 @@ impl Pipeline {
         }
     }
 
-    /// Folds what has waited long enough.
-    pub(super) fn fold_due(&mut self) {
-        if self.stats.first_fold.complete && !self.sync.stopping {
-            let now = self.now;
-            let due = |not_before: MonotonicNs| not_before <= now;
-            self.look_at_aged(due);
-            self.fold_directories(due);
-        }
-    }
-
-    /// Folds everything that is dirty, for those who wait. Says whether something had to be looked at
-    /// first.
-    pub(super) fn fold_all(&mut self) -> bool {
-        let looked = !self.sync.stopping && self.look_at_aged(|_| true);
-        if !looked {
-            self.fold_directories(|_| true);
-        }
-        looked
-    }
-
-    /// Has the directories looked at whose own times moved, for those that show them.
-    fn look_at_aged(&mut self, due: impl Fn(MonotonicNs) -> bool) -> bool {
-        let registry = &self.registry;
-        let ready = |id: &ArtifactId| registry.dir(*id).is_none_or(|d| due(d.fold.not_before));
-        let ready: Vec<ArtifactId> = self.directories.aged.iter().copied().filter(ready).collect();
-        let mut looked = false;
-        for id in ready {
-            self.directories.aged.remove(&id);
-            let Some(dir) = self.registry.dir(id) else { continue };
-            let seq = dir.fold.dirty.unwrap_or(self.seq);
-            let shown = self.registry.level(id).is_some_and(|l| l <= self.settings.depth);
-            let place = self.registry.node(id).and_then(|n| n.places.first()).cloned();
-            if let Some(place) = place.filter(|_| shown) {
-                self.want_look(place.dir, &place.name, seq, None);
-                looked = true;
-            }
-        }
-        looked
-    }
-
-    fn fold_directories(&mut self, due: impl Fn(MonotonicNs) -> bool) {
-        let free = MOST.saturating_sub(self.directories.running.len());
-        let ready = |id: &ArtifactId| {
-            self.registry.dir(*id).is_none_or(|d| !d.fold.running && due(d.fold.not_before))
-        };
-        let ready: Vec<ArtifactId> =
-            self.directories.dirty.iter().copied().filter(ready).take(free).collect();
-        for id in ready {
-            self.fold_directory(id);
-        }
-        let world = &self.directories.world;
-        if !world.running && world.dirty.is_some() && due(world.not_before) {
-            self.fold_world();
-        }
-    }
-
-    fn fold_directory(&mut self, id: ArtifactId) {
-        self.directories.dirty.remove(&id);
-        let Some(dir) = self.registry.dir_mut(id) else { return };
-        let Some(seq) = dir.fold.dirty.take() else { return };
+    /// Has a directory's brick folded. False where it is to have none.
+    fn fold_directory(&mut self, id: ArtifactId, level: u32) -> bool {
+        let Some(dir) = self.registry.dir_mut(id) else { return false };
+        self.directories.dequeue(id, &mut dir.fold.queued);
+        let Some(seq) = dir.fold.dirty.take() else { return false };
         dir.fold.marked = None;
-        let level = self.registry.level(id).filter(|level| *level < self.settings.depth);
-        let Some(path) = self.registry.dir_path(id).filter(|_| level.is_some()) else {
-            // Too deep, or nowhere at all: a brick that it had is for the directory that has its place.
-            if let Some(path) = self.registry.dir_path(id) {
-                self.bricks.leave(&path, id, Orphan { seq, since: self.now });
-            }
-            self.directories.debts.pay(seq);
-            return;
+        let shown = self.registry.level(id).is_some_and(|level| level < self.settings.depth);
+        let Some(path) = self.registry.dir_path(id).filter(|_| shown) else {
+            self.without_brick(id, seq);
+            return false;
         };
         self.count(id);
         let entries = self.entries(id, &path);
@@ -262,7 +235,7 @@ impl Pipeline {
         let known = self.bricks.get_mut(&path).map(|brick| brick.change(flushes, ticket));
         let (durable, before) = known.unwrap_or_default();
         let now = self.now.0;
-        let Some(dir) = self.registry.dir_mut(id) else { return };
+        let Some(dir) = self.registry.dir_mut(id) else { return false };
         let fold = &mut dir.fold;
         fold.not_before = rest(now, entries.len());
         fold.running = true;
@@ -270,9 +243,22 @@ impl Pipeline {
         fold.folded = true;
         let stat = fold.stat;
         self.directories.begun += 1;
-        self.directories.running.insert(ticket, Folding { dir: Some(id), seq, before });
+        let folding = Folding { dir: Some(id), level: Some(level), seq, before };
+        self.directories.running.insert(ticket, folding);
         let at = self.wall;
         self.store(id, &path, ticket, StoreOp::Directory { stat, fresh, entries, at, durable });
+        true
+    }
+
+    /// Too deep, or nowhere at all: a brick that it had is for the directory that has its place.
+    fn without_brick(&mut self, id: ArtifactId, seq: Seq) {
+        if let Some(path) = self.registry.dir_path(id) {
+            self.bricks.leave(&path, id, Orphan { seq, since: self.now });
+        }
+        if self.registry.dir_mut(id).and_then(|dir| dir.fold.face.take()).is_some() {
+            self.touched_above(id, seq);
+        }
+        self.directories.debts.pay(seq);
     }
 
     fn fold_world(&mut self) {
@@ -282,8 +268,7 @@ impl Pipeline {
             self.count(id);
             let Some(dir) = self.registry.dir(id) else { continue };
             let name = dir.root.clone().unwrap_or_default();
-            let body = Body::Directory(dir.fold.total, dir.children.len() as u64);
-            entries.push(Entry { name, stat: None, body });
+            entries.push(Entry { name, stat: None, body: Body::Directory(dir.below()) });
         }
         let world = &mut self.directories.world;
         for process in world.processes.values().cloned() {
@@ -300,7 +285,7 @@ impl Pipeline {
         let (known, before) = world.brick.change(flushes, ticket);
         let durable = if first { Durable::Soon } else { known };
         self.directories.begun += 1;
-        self.directories.running.insert(ticket, Folding { dir: None, seq, before });
+        self.directories.running.insert(ticket, Folding { dir: None, level: None, seq, before });
         let op = StoreOp::Directory { stat: None, fresh, entries, at: self.wall, durable };
         self.store(ArtifactId(0), WORLD, ticket, op);
     }
@@ -315,7 +300,7 @@ impl Pipeline {
             return true;
         }
         let Some(folding) = self.directories.running.remove(&answer.ticket) else { return false };
-        let Folding { dir: id, seq, before } = folding;
+        let Folding { dir: id, seq, before, .. } = folding;
         let corrupt = answer.outcome.is_err();
         let new = matches!(answer.outcome, Ok(Committed { new: true, .. }));
         self.stats.directory_commits += u64::from(new);
@@ -329,31 +314,38 @@ impl Pipeline {
         if let Some(path) = id.filter(|_| new).and_then(|id| self.registry.dir_path(id)) {
             self.publish(Update::Directory { path });
         }
+        let face = answer.outcome.as_ref().ok().and_then(|committed| committed.face.clone());
         match id {
-            None => {
-                self.directories.world.running = false;
-                if corrupt {
-                    self.directories.world.folded = false;
-                    self.touched_world(seq);
-                }
-            }
-            Some(id) => {
-                if let Some(dir) = self.registry.dir_mut(id) {
-                    dir.fold.running = false;
-                    dir.fold.fresh |= corrupt;
-                }
-                if corrupt {
-                    self.touched(id, seq);
-                }
-            }
+            None => self.directories.world.running = false,
+            Some(id) => self.folded(id, face, corrupt, seq),
+        }
+        if id.is_none() && corrupt {
+            self.directories.world.folded = false;
+            self.touched_world(seq);
         }
         self.directories.debts.pay(seq);
         true
     }
 
+    /// A directory's brick was folded, and looks like this; or it is to be made anew.
+    fn folded(&mut self, id: ArtifactId, face: Option<Face>, corrupt: bool, seq: Seq) {
+        let Some(dir) = self.registry.dir_mut(id) else { return };
+        dir.fold.running = false;
+        dir.fold.fresh |= corrupt;
+        let is_new = face.is_some() && dir.fold.face != face;
+        if is_new {
+            dir.fold.face = face;
+        }
+        if corrupt {
+            self.touched(id, seq);
+        } else if is_new {
+            self.touched_above(id, seq);
+        }
+    }
+
     /// A directory is gone: nobody waits for its brick.
-    pub(super) fn forget_fold(&mut self, id: ArtifactId, fold: &FoldState) {
-        self.directories.dirty.remove(&id);
+    pub(super) fn forget_fold(&mut self, id: ArtifactId, mut fold: FoldState) {
+        self.directories.dequeue(id, &mut fold.queued);
         self.directories.aged.remove(&id);
         if let Some(seq) = fold.dirty {
             self.directories.debts.pay(seq);
@@ -397,9 +389,8 @@ impl Pipeline {
                     }
                     NodeBody::Directory(below) => {
                         let here = self.registry.is_at(*child, id, name);
-                        let total = if here { below.fold.total } else { Total::default() };
-                        let entries = if here { below.children.len() as u64 } else { 0 };
-                        (below.fold.stat, Body::Directory(total, entries))
+                        let shown = if here { below.below() } else { Below::default() };
+                        (below.fold.stat, Body::Directory(shown))
                     }
                 },
             };

@@ -218,7 +218,7 @@ pub struct Committed {
     pub size: u64,
     /// Indices of level-0 tiles whose hash changed; `None` for all.
     pub changed_tiles: Option<Vec<u64>>,
-    /// What a file looks like now. It follows from the brick: a replay finds it again.
+    /// What the artifact looks like now. It follows from the brick: a replay finds it again.
     #[serde(skip)]
     pub face: Option<crate::directory::Face>,
 }

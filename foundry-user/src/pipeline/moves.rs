@@ -338,7 +338,7 @@ impl Pipeline {
                     self.end_flight_of_dropped(id, file.flight)
                 }
                 Body::Directory(dir) => {
-                    self.forget_fold(id, &dir.fold);
+                    self.forget_fold(id, dir.fold);
                     let wanted = dir.list_wanted.map(|l| l.0).into_iter();
                     let wanted = wanted.chain(dir.list_running.map(|l| l.seq));
                     let looks = dir.looks.into_values().flat_map(|l| [l.wanted, l.running]);

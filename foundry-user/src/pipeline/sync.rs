@@ -102,7 +102,7 @@ impl Pipeline {
             // Where that leaves work for others, it is waited for too.
             self.reap(|o| o.seq <= seq);
             self.pump();
-            if self.debts.settled(seq) && self.fold_all() {
+            if self.debts.settled(seq) && self.fold_all(seq) {
                 self.pump();
             }
             // A directory that is too deep by now has left its brick.
@@ -120,7 +120,7 @@ impl Pipeline {
         }
         let mut idle = self.flights.is_empty() && self.storing.is_empty();
         if self.sync.stopping && idle && self.stats.first_fold.complete {
-            self.fold_all();
+            self.fold_all(self.seq);
         }
         idle &= self.directories.is_idle();
         if self.sync.stopping && idle && !self.sync.last_flush {

@@ -8,7 +8,7 @@ use super::edits::{Trouble, settle};
 use super::medium::Opened;
 use super::{Store, brick_path};
 use crate::artifact::Stat;
-use crate::directory::{self, Entry};
+use crate::directory::{self, Entry, Face};
 use crate::event::UnixNs;
 use crate::pipeline::effect::Durable;
 use crate::pipeline::input::Committed;
@@ -45,12 +45,13 @@ pub(super) fn fold(store: &Store, path: &[u8], show: &Show) -> Result<Committed,
     settle(&mut editor, show.durable)?;
     let done = editor.commit(show.at.0)?;
     store.finish(&editor, &place, unfinished)?;
+    let face = Face::of_plane(&Brick::open(editor.into_storage())?, shown.parts())?;
     Ok(Committed {
         generation: done.generation,
         new: done.changed,
         size: done.size,
         changed_tiles: done.changed_tiles,
-        face: None,
+        face: Some(face),
     })
 }
 

@@ -9,14 +9,16 @@ use crate::cli::text;
 use crate::cli::tree::Trees;
 use crate::directory::{Body, Entry, Faces, WORLD};
 use crate::error::CommandError;
+use foundry_brick::cells::ZERO_CELL;
 use foundry_brick::directory::Directory;
-use foundry_brick::geometry::{self, LEAF_LEVEL};
-use foundry_brick::parts::{Attribute, Part, PartKind, Parts};
+use foundry_brick::geometry::{self, LEAF_BYTES, LEAF_LEVEL};
+use foundry_brick::parts::{Attribute, Part, PartKind, Parts, Place};
 use foundry_brick::storage::{MemStorage, Storage};
 use foundry_brick::{Brick, Editor, Error};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::io::ErrorKind::{NotADirectory, NotFound};
+use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -52,11 +54,11 @@ pub(super) fn compare(file: &BrickFile, trees: &Trees) -> Result<Found, CommandE
 /// The world: its roots as they are, its processes as they were.
 fn roots(parts: &Parts, trees: &Trees) -> Vec<Entry> {
     let root = |(_, part): (_, &Part)| {
-        let (total, n) = trees.below(Path::new(OsStr::from_bytes(&part.name)));
+        let path = Path::new(OsStr::from_bytes(&part.name));
         (part.kind == PartKind::DIRECTORY).then(|| Entry {
             name: part.name.to_vec(),
             stat: None,
-            body: Body::Directory(total, n),
+            body: Body::Directory(trees.below(path)),
         })
     };
     parts.iter().filter_map(root).collect()
@@ -116,5 +118,19 @@ fn same_picture<S: Storage>(
     let (mut was, mut is) = (Vec::new(), Vec::new());
     brick.cells(LEAF_LEVEL, 0..leaves(brick.meta().size), &mut was)?;
     again.cells(LEAF_LEVEL, 0..leaves(again.meta().size), &mut is)?;
+    for hidden in processes(fresh.parts()) {
+        was.get_mut(hidden.clone()).into_iter().for_each(|cells| cells.fill(ZERO_CELL));
+        is.get_mut(hidden).into_iter().for_each(|cells| cells.fill(ZERO_CELL));
+    }
     Ok(was == is)
+}
+
+/// The leaves where processes lie: they looked so when the world was folded, and nobody can look again.
+fn processes(parts: &Parts) -> Vec<Range<usize>> {
+    let leaves = |(place, _): (Place, &Part)| {
+        let content = parts.content_range(parts.run(place)?);
+        let leaf = |at: u64| usize::try_from(at / LEAF_BYTES as u64).ok();
+        Some(leaf(content.start)?..leaf(content.end)?)
+    };
+    parts.iter().filter(|(_, part)| part.kind == PartKind::PROCESS).filter_map(leaves).collect()
 }

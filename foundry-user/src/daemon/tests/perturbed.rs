@@ -5,13 +5,14 @@
 //! recording's do.
 
 use crate::artifact::{ArtifactId, FileIdentity, FileKind, OsBytes, Stat};
+use crate::directory::{Below, Body, Entry, Face, Total, WORLD};
 use crate::event::{Event, Extents, LossKind, MonotonicNs};
 use crate::pipeline::Pipeline;
 use crate::pipeline::effect::{Effect, ReadRequest};
 use crate::pipeline::input::{Bytes, Input, Listing, ReadAnswer, ReadFailure, ReadPart};
 use crate::sources::replay::Replay;
-use crate::store::{Edits, FileStorage, Store};
-use foundry_brick::parts::Part;
+use crate::store::{Edits, FileStorage, Store, brick_path};
+use foundry_brick::parts::{Attribute, Part, PartKind};
 use foundry_brick::{Brick, Payload};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -117,7 +118,10 @@ fn shown(store: &Path) -> BTreeMap<OsBytes, Shown> {
         });
         let shown = match brick.parts().unwrap() {
             Some(parts) => {
-                let named = |(_, part): (_, &Part)| (part.name.to_vec(), part.clone());
+                let above = brick.meta().path.clone();
+                let named = |(_, part): (_, &Part)| {
+                    (part.name.to_vec(), without_history(store, &above, part.clone()))
+                };
                 Shown::Directory(parts.iter().map(named).collect())
             }
             None => {
@@ -128,6 +132,31 @@ fn shown(store: &Path) -> BTreeMap<OsBytes, Shown> {
         (brick.meta().path.clone(), shown)
     };
     crate::store::bricks(store).unwrap().into_iter().map(show).collect()
+}
+
+/// An entry but for what depends on where things lie in its own brick: that is as the brick shows it.
+fn without_history(store: &Path, above: &[u8], mut part: Part) -> Part {
+    if part.kind != PartKind::DIRECTORY {
+        return part;
+    }
+    let path =
+        if above == WORLD { part.name.to_vec() } else { [above, b"/", &*part.name].concat() };
+    let child = FileStorage::open_to_read(&brick_path(store, &path)).ok();
+    let face = child.map(|storage| {
+        let child = Brick::open(storage).unwrap();
+        Face::of_plane(&child, &child.parts().unwrap().unwrap()).unwrap()
+    });
+    let mut total = Total::default();
+    total.add(part.numbers[&Attribute::SIZE], part.top);
+    let body = Body::Directory(Below { total, entries: 0, face });
+    let drawn = Entry { name: part.name.to_vec(), stat: None, body }.part();
+    for attribute in [Attribute::FACE, Attribute::SCALE] {
+        let (is, own) = (part.numbers.remove(&attribute), drawn.numbers.get(&attribute).copied());
+        assert_eq!(is, own, "{} of {}", attribute.name(), path.escape_ascii());
+    }
+    let length = std::mem::take(&mut part.length);
+    assert!(part.numbers[&Attribute::SIZE] == 0 || length == drawn.length);
+    part
 }
 
 /// Reads off a recording what the disk was like.

@@ -79,7 +79,7 @@ fn a_search_finds_what_is_there_and_nothing_else() {
 /// The brick of a directory with something of everything in it.
 fn brick_of_directory() -> Brick<MemStorage> {
     use crate::artifact::{FileIdentity, FileKind, Stat};
-    use crate::directory::{Body, Entry, Face, Total, fold, meta};
+    use crate::directory::{Below, Body, Entry, Face, fold, meta};
     let stat = |kind, size, mode, uid, mtime_ns| Stat {
         identity: FileIdentity { dev: 1, ino: 9, btime_ns: 0 },
         kind,
@@ -102,7 +102,7 @@ fn brick_of_directory() -> Brick<MemStorage> {
         stat: Some(stat(kind, 0, mode, 7, 1)),
         body,
     };
-    let directory = Body::Directory(Total::default(), 0);
+    let directory = Body::Directory(Below::default());
     let entries = [
         file("Cargo.toml", 100, 0o644, 50),
         file("main.RS", 300, 0o644, 99),

@@ -103,7 +103,7 @@ pub(super) struct Sim {
     cancelled: BTreeSet<u64>,
     store: BTreeMap<OsBytes, Stored>,
     /// Bricks of directories, and of the world.
-    dirs: BTreeMap<OsBytes, Vec<Entry>>,
+    dirs: BTreeMap<OsBytes, shown::Shown>,
     /// Directories whose bricks are not what they were when somebody was told of them last.
     untold: BTreeSet<OsBytes>,
     /// `None` where the edit cannot be committed.

@@ -368,7 +368,7 @@ impl Sim {
         let stats = self.pipeline.stats();
         assert!(self.synced, "sync never ended");
         assert_eq!((stats.artifacts, stats.pending), (0, 0));
-        assert_eq!(self.dirs.get(crate::directory::WORLD), Some(&vec![]));
+        assert!(self.dirs[crate::directory::WORLD].entries.is_empty());
         assert!(self.tracked.is_empty(), "the source still has {:?}", self.tracked);
         self.finished = true;
     }
