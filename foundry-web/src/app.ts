@@ -17,7 +17,14 @@ import type { FromWorker } from "./worker.ts";
 
 import { Explorer } from "./explorer.ts";
 
+/** How long activity is collected before it is shown. */
+const TELL_MS = 50;
+
 export class App extends Explorer {
+  /** Activity that is not shown yet, and how much of it the server left out. */
+  private readonly told: Activity[] = [];
+  private untold = 0;
+  private toldTimer = 0;
 
   async start(): Promise<void> {
     this.layoutPage();
@@ -170,7 +177,11 @@ export class App extends Explorer {
         this.worldTimer = window.setTimeout(() => void this.refreshWorld(), 400);
         break;
       case "activity":
-        this.heard(m.entries, m.dropped);
+        this.stats.heard(m.entries);
+        this.told.push(...m.entries);
+        this.untold += m.dropped;
+        // What changed is shown first; who it was, and that it pulses, in a moment.
+        this.toldTimer ||= window.setTimeout(() => this.heard(), TELL_MS);
         break;
       case "notice":
         this.messages.say(m.text, m.severity === 2 ? "error" : m.severity === 1 ? "warn" : "info", 8000);
@@ -213,9 +224,10 @@ export class App extends Explorer {
     }
   }
 
-  protected heard(entries: Activity[], dropped: number): void {
+  protected heard(): void {
     const now = performance.now();
-    this.stats.heard(entries);
+    const [entries, dropped] = [this.told.splice(0), this.untold];
+    this.untold = this.toldTimer = 0;
     if (this.paused) return;
     this.activity.add(entries, dropped);
     for (const e of entries) {

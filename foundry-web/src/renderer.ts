@@ -183,16 +183,25 @@ export class Renderer {
     const data = tile.data;
     if (!data) return;
     d.version = tile.version;
-    const old = [d.cells, d.changed, ...(this.isShared(d.marks) ? [] : [d.marks])];
-    d.cells = data.cells.length > 0 ? source(data.cells, TILE, TILE, "rgba8unorm") : this.blankCells;
-    d.changed = data.changed.length > 0 ? source(data.changed, TILE, TILE, "r8unorm") : this.blankChanged;
-    d.marks = data.marks.length === 4 ? this.flat(data.marks) : source(data.marks, TILE, TILE, "rgba8unorm");
-    (d.mesh.shader as Shader).resources["uChanged"] = d.changed;
+    const old = [d.cells, d.changed, d.marks];
+    d.cells = this.put(d.cells, data.cells, "rgba8unorm") ?? this.blankCells;
+    d.changed = this.put(d.changed, data.changed, "r8unorm") ?? this.blankChanged;
+    d.marks = data.marks.length === 4 ? this.flat(data.marks) : (this.put(d.marks, data.marks, "rgba8unorm") ?? this.blankCells);
+    if ((d.mesh.shader as Shader).resources["uChanged"] !== d.changed) (d.mesh.shader as Shader).resources["uChanged"] = d.changed;
     this.work.uploads++;
     // The brush must not hold what is destroyed.
     this.brush.resources["uCells"] = d.cells;
     this.brush.resources["uMarks"] = d.marks;
-    for (const s of old) if (s !== this.blankCells && s !== this.blankChanged) s.destroy();
+    for (const s of old) if (!this.isShared(s) && s !== d.cells && s !== d.changed && s !== d.marks) s.destroy();
+  }
+
+  /** A texture that holds `data`: the one that is there, where it is this tile's own. None of no data. */
+  private put(there: TextureSource, data: Uint8Array<ArrayBuffer>, format: "rgba8unorm" | "r8unorm"): TextureSource | null {
+    if (data.length === 0) return null;
+    if (this.isShared(there)) return source(data, TILE, TILE, format);
+    there.resource = data;
+    there.update();
+    return there;
   }
 
   /** Colours each cell of a tile once. */
@@ -221,7 +230,7 @@ export class Renderer {
   }
 
   private isShared(s: TextureSource): boolean {
-    return s === this.blankCells || [...this.flatMarks.values()].includes(s);
+    return s === this.blankCells || s === this.blankChanged || [...this.flatMarks.values()].includes(s);
   }
 
   private flat(marks: Uint8Array<ArrayBuffer>): TextureSource {
@@ -244,9 +253,7 @@ export class Renderer {
       this.layer.removeChild(d.mesh);
       d.mesh.destroy();
       this.brush.resources["uCells"] = this.brush.resources["uMarks"] = this.blankCells;
-      for (const s of [d.cells, d.changed, ...(this.isShared(d.marks) ? [] : [d.marks])]) {
-        if (s !== this.blankCells && s !== this.blankChanged) s.destroy();
-      }
+      for (const s of [d.cells, d.changed, d.marks]) if (!this.isShared(s)) s.destroy();
       this.drawn.delete(key);
     }
   }

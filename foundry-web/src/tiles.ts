@@ -109,7 +109,8 @@ export class TileStore {
     let later = Infinity;
     if (lacks(topTile) && !wanted.includes(topTile)) {
       // What is looked at goes first: nobody waits for the newest of what is only held ready.
-      const due = topTile.data && topTile.request === null ? topTile.askedAt + LAZY_MS : 0;
+      const held = topTile.data !== undefined && topTile.request === null;
+      const due = held ? Math.max(topTile.askedAt + LAZY_MS, asked.length > 0 ? now + 1 : 0) : 0;
       if (due <= now) asked.push(topTile);
       else later = due;
     }

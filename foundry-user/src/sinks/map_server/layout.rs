@@ -1,10 +1,10 @@
 //! Where everything lies on the world's curve, and stays.
 //!
-//! A directory owns runs of the curve, and its children's runs lie in them; a file's run begins at a
-//! multiple of the power of four that is not less than its size, so that all its squares are the
-//! world's squares, but it owns only about as much as it needs: what is left of its square goes to
-//! smaller neighbours. Plots of whole powers of four, nested by directory, would leave most of the
-//! map empty; these runs leave about a fifth.
+//! A directory owns runs of the curve, and its children's runs lie in them. A file that fills the square
+//! of the power of four that is not less than its size lies on that square; any other begins at a
+//! multiple of a sixteenth of it, and owns about as many sixteenths as it needs. Plots of whole powers
+//! of four, nested by directory, would leave most of the map empty, and runs that begin at multiples of
+//! their square half of it; these leave about a fifth.
 //!
 //! Knows: names, sizes, runs. Must never know: bricks, clients, the file system.
 //! Keeps: runs of different leaves never meet; nothing moves but a leaf that outgrew its run;
@@ -121,22 +121,25 @@ fn order_of(size: u64) -> u32 {
 /// Processes begin and end at tiles: at level 0 a tile holds bytes or it does not, and they have none.
 const PROCESS_ORDER: u32 = 8;
 
-/// How long a leaf's run is: some room to grow, in sixteenths of its square, never beyond it.
-fn leaf_run(kind: NodeKind, size: u64) -> (u64, u64) {
-    if kind == NodeKind::Process {
-        let square = cells(order_of(size).max(PROCESS_ORDER));
-        let wanted = size.saturating_add(size / 16).max(1);
-        return (wanted.next_multiple_of(cells(PROCESS_ORDER)).min(square), square);
-    }
-    let square = cells(order_of(size));
-    let grain = (square / 16).max(cells(LEAST_ORDER));
-    let wanted = size.saturating_add(size / 16).max(1);
-    (wanted.next_multiple_of(grain).min(square), square)
+/// In what steps a leaf's run is long, and where it may begin: at a sixteenth of its square.
+fn leaf_grain(kind: NodeKind, size: u64) -> u64 {
+    let least = if kind == NodeKind::Process { PROCESS_ORDER } else { LEAST_ORDER };
+    (cells(order_of(size)) / 16).max(cells(least))
 }
 
-/// The grain in which a directory of `len` cells grows: about an eighth of it.
+/// How long a leaf's run is, and where it begins: some room to grow, never beyond its square. What fills
+/// its square is that square; what does not would leave most of it empty.
+fn leaf_run(kind: NodeKind, size: u64) -> (u64, u64) {
+    let grain = leaf_grain(kind, size);
+    let square = cells(order_of(size)).max(grain);
+    let wanted = size.saturating_add(size / 16).max(1);
+    let len = wanted.next_multiple_of(grain).min(square);
+    (len, if len == square { square } else { grain })
+}
+
+/// The grain in which a directory of `len` cells grows: a sixteenth of it, or less.
 fn grain_of(len: u64) -> u64 {
-    let order = (LEAST_ORDER..MOST_ORDER).rev().find(|order| cells(*order) * 6 <= len);
+    let order = (LEAST_ORDER..MOST_ORDER).rev().find(|order| cells(*order) * 16 <= len);
     cells(order.unwrap_or(LEAST_ORDER))
 }
 
@@ -325,7 +328,8 @@ impl Layout {
         let parent = node.parent;
         let old = node.runs.first().copied();
         let shown = size.min(cells(MOST_ORDER));
-        if old.is_some_and(|run| shown <= run.len() && run.start % cells(order_of(shown)) == 0) {
+        let grain = leaf_grain(kind, shown);
+        if old.is_some_and(|run| shown <= run.len() && run.start % grain == 0) {
             return;
         }
         if old.is_some() && self.grow_in_place(id, shown) {
@@ -345,15 +349,16 @@ impl Layout {
         placed.directories.push(parent);
     }
 
-    /// Extends a leaf's run into free cells behind it, where its squares stay squares.
+    /// Extends a leaf's run into free cells behind it, where it begins at a step of its new size.
     fn grow_in_place(&mut self, id: NodeId, size: u64) -> bool {
         let node = &self.nodes[id as usize];
         let (Some(run), parent) = (node.runs.first().copied(), node.parent) else { return false };
-        let (len, align) = leaf_run(node.kind, size);
+        let (len, _) = leaf_run(node.kind, size);
+        let grain = leaf_grain(node.kind, size);
         let end = run.start + len;
         let free = &mut self.nodes[parent as usize].free;
         let Some(free_end) = free.get(&run.end).copied() else { return false };
-        if run.start % align != 0 || end > free_end {
+        if run.start % grain != 0 || end > free_end {
             return false;
         }
         free.remove(&run.end);
@@ -376,8 +381,13 @@ impl Layout {
         let node = &self.nodes[dir as usize];
         let parent = node.parent;
         let held: u64 = node.runs.iter().map(|run| run.len()).sum();
-        // A first run fits what asked for it; later ones bring room for more of the kind.
-        let wanted = if held == 0 { len } else { (len + len / 4).max(held / 2) };
+        // A first run fits what asked for it; later ones bring room for more of the kind, and a small
+        // thing in a large directory moves no horizon.
+        let wanted = if held == 0 {
+            len
+        } else {
+            (len + len / 4).max((held / 8).min(len.saturating_mul(16)))
+        };
         let grain = grain_of(wanted);
         let more = wanted.next_multiple_of(grain);
         let start = self.allot(parent, more, align.max(grain), placed);

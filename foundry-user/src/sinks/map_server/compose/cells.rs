@@ -69,15 +69,17 @@ fn put<T: Copy>(into: &mut [T], at: usize, from: &[T]) {
 /// Levels at which a cell may be several leaves'.
 fn mixed(place: Place, parts: &[Part], bricks: &Bricks) -> Painted {
     let mut sums = vec![([0_u64; 4], 0_u64); TILE_CELLS];
-    let cell = 1_u64 << place.cell_shift();
     for share in shares(place, parts) {
-        for (i, value) in (0_u64..).zip(share.cells(place.level, bricks)) {
-            let Some(sum) = usize::try_from(i).ok().and_then(|i| sums.get_mut(share.at + i)) else {
-                break;
-            };
-            // Of the leaf's cell, as much as is content.
-            let first = (share.from & !(cell - 1)) + i * cell;
-            let weight = (first + cell).min(share.to).saturating_sub(first).max(1);
+        let level = share.within(place.level);
+        let cell = 1_u64 << (2 * level);
+        let first = share.from & !(cell - 1);
+        for (i, value) in (0_u64..).zip(share.cells(level, bricks)) {
+            let start = first + i * cell;
+            let place_of_it = (share.part.run.start + start).saturating_sub(place.start());
+            let at = usize::try_from(place_of_it >> place.cell_shift()).ok();
+            let Some(sum) = at.and_then(|at| sums.get_mut(at)) else { break };
+            // Of the leaf's cell, as much as is content, and in the tile.
+            let weight = (start + cell).min(share.to).saturating_sub(start.max(share.from)).max(1);
             for (sum, value) in sum.0.iter_mut().zip(value) {
                 *sum += u64::from(value) * weight;
             }
@@ -95,6 +97,13 @@ fn mixed(place: Place, parts: &[Part], bricks: &Bricks) -> Painted {
 impl Share<'_> {
     fn open(&self, bricks: &Bricks) -> Result<Brick<ReadFile>, BrickError> {
         bricks.open(&self.part.path, self.part.generation)
+    }
+
+    /// The highest level up to `level` of which each of the leaf's cells lies in one cell of the world.
+    fn within(&self, level: u32) -> u32 {
+        let aligned = self.part.run.start.trailing_zeros() / 2;
+        // A directory that is seen as one has that one cell, wherever it begins.
+        level.min(aligned).max(self.summary.level.min(level))
     }
 
     /// The leaf's cells of level 3 or higher; from memory where there is no brick any more.

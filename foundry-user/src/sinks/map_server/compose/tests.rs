@@ -130,6 +130,40 @@ fn higher_levels_are_the_bricks_cells() {
     }
 }
 
+/// Also where a leaf begins in the middle of a cell, and lies in two.
+#[test]
+fn from_afar_a_cell_is_the_mean_of_what_lies_in_it() {
+    // Of these sizes each cell of a brick has whole cells below it, so that its mean is that of bytes.
+    let f = fixture(&[12 << 16, 12 << 16, 3 << 16, 3 << 16, 1 << 16]);
+    let order = |size: u64| (6..).find(|order| 1_u64 << (2 * order) >= size).unwrap();
+    let between =
+        |(start, content): &&(u64, Vec<u8>)| start % (1 << (2 * order(content.len() as u64))) != 0;
+    assert!(f.files.iter().any(|file| between(&file)), "a file lies on no square of its own");
+    for level in 7..=11 {
+        let mut sums = std::collections::BTreeMap::<u64, ([u64; 4], u64)>::new();
+        for (start, content) in &f.files {
+            let mut cells = vec![];
+            leaves_at(6, content, &mut cells);
+            for (i, cell) in (0_u64..).zip(&cells) {
+                let weight = (content.len() as u64 - i * 4096).min(4096);
+                let sum = sums.entry((start + i * 4096) >> (2 * level)).or_default();
+                for (sum, value) in sum.0.iter_mut().zip(cell) {
+                    *sum += u64::from(*value) * weight;
+                }
+                sum.1 += weight;
+            }
+        }
+        let body = tile(&f, level, 0);
+        for (at, (sum, weight)) in sums {
+            let offset = 32 + 4 * usize::try_from(at).unwrap();
+            for (channel, sum) in sum.iter().enumerate() {
+                let (have, want) = (u64::from(body[offset + channel]), sum / weight);
+                assert!(have.abs_diff(want) <= 3, "level {level} cell {at}: {have}, not {want}");
+            }
+        }
+    }
+}
+
 fn leaves_at(level: u32, content: &[u8], out: &mut Vec<foundry_brick::cells::Cell>) {
     let mut cells = vec![];
     foundry_brick::cells::leaves(content, &mut cells);

@@ -40,7 +40,7 @@ fn pack(mut tree: Tree) -> Packed {
 fn pack_directory(tree: Tree, children: Vec<Tree>) -> Packed {
     let mut packed: Vec<Packed> = children.into_iter().map(pack).collect();
     packed.sort_by(|a, b| {
-        let size = (b.align, b.len).cmp(&(a.align, a.len));
+        let size = (b.len, b.align).cmp(&(a.len, a.align));
         size.then_with(|| a.tree.name.cmp(&b.tree.name))
     });
     let mut free = BTreeMap::from([(0, WORLD_END)]);
@@ -63,7 +63,11 @@ fn pack_directory(tree: Tree, children: Vec<Tree>) -> Packed {
         placed.push((at, child));
     }
     let grain = grain_of(end);
-    let len = if end == 0 { 0 } else { (end + end / 12).next_multiple_of(grain) };
+    // Room for its own files, mostly: directories below have theirs, and each level's share of all that
+    // is below it would be half of the world.
+    let leaves = placed.iter().filter(|(_, child)| child.tree.kind != NodeKind::Directory);
+    let own: u64 = leaves.map(|(_, child)| child.len).sum();
+    let len = if end == 0 { 0 } else { (end + own / 12 + end / 64).next_multiple_of(grain) };
     // The last gap reaches to the end of the world; a directory's ends with it.
     free = free.into_iter().filter(|(at, _)| *at < len).map(|(a, b)| (a, b.min(len))).collect();
     Packed { tree, len, align: align.max(grain), children: placed, free }

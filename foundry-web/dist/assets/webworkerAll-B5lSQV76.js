@@ -1,0 +1,1 @@
+import"./index-DMRHj3CU.js";import"./init-DvcLopAV.js";

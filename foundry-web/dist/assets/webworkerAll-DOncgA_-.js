@@ -1,1 +1,0 @@
-import"./index-U4c0gISw.js";import"./init-DWOFrKz9.js";
