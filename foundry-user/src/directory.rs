@@ -8,7 +8,7 @@ use crate::artifact::{FileKind, OsBytes, Stat};
 use foundry_brick::cells::{self, Cell, ZERO_CELL};
 use foundry_brick::directory::Directory;
 use foundry_brick::geometry::{self, top_level};
-use foundry_brick::parts::{Attribute, PAGE_BYTES, PAGE_ORDER, Part, PartKind, Parts};
+use foundry_brick::parts::{Attribute, PAGE_BYTES, PAGE_ORDER, Part, PartKind, Parts, Text};
 use foundry_brick::storage::Storage;
 use foundry_brick::{Brick, Editor, Error, FactValue, Facts, Identity, Kind, Meta};
 use std::collections::BTreeMap;
@@ -36,6 +36,8 @@ pub struct Face {
     cells: Arc<[Cell]>,
     top: Cell,
     digest: u64,
+    /// The package that a file came with.
+    package: Option<Text>,
 }
 
 impl Face {
@@ -62,7 +64,7 @@ impl Face {
         let top = coarser(&cells, u32::MAX).first().copied().unwrap_or(ZERO_CELL);
         let digest = blake3::hash(cells.as_flattened());
         let digest = digest.as_bytes().first_chunk().map_or(0, |start| u64::from_le_bytes(*start));
-        Self { extent, level, cells: cells.into(), top, digest }
+        Self { extent, level, cells: cells.into(), top, digest, package: None }
     }
 
     /// The face that a file's brick shows.
@@ -73,7 +75,23 @@ impl Face {
         let size = brick.meta().size;
         let (level, mut found) = (Self::level(size), Vec::new());
         brick.cells(level, 0..geometry::cells(size, level), &mut found)?;
-        Ok(Self::new(size, found))
+        let package = match brick.facts()?.remove("package.name") {
+            Some(FactValue::Text(name)) => Some(name.into_bytes().into()),
+            _ => None,
+        };
+        Ok(Self::new(size, found).of_package(package))
+    }
+
+    /// The same, of a file that came with this package.
+    #[must_use]
+    pub fn of_package(self, package: Option<Text>) -> Self {
+        Self { package, ..self }
+    }
+
+    /// The package that a file came with.
+    #[must_use]
+    pub fn package(&self) -> Option<&Text> {
+        self.package.as_ref()
     }
 
     /// The cells, and their level of the plane.
@@ -275,6 +293,8 @@ impl Entry {
                     Some(face) => {
                         part.top = face.top;
                         numbers.insert(Attribute::FACE, face.digest);
+                        let package = face.package.iter().cloned();
+                        part.texts.extend(package.map(|name| (Attribute::PACKAGE, name)));
                     }
                     None => {
                         numbers.insert(Attribute::UNREADABLE, 1);

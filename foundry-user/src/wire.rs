@@ -6,10 +6,12 @@
 use crate::error::CommandError;
 use crate::facts::record;
 use crate::stats::Report;
+use foundry_brick::parts::{Attribute, PAGE_ORDER, Part, Parts, Text};
 use foundry_brick::storage::Storage;
-use foundry_brick::{Brick, FactValue, Facts, Kind, Payload, Region, Writer};
+use foundry_brick::{Brick, Error, FactValue, Facts, Kind, Payload, Region, Writer};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Changed tiles that are listed one by one; a first generation changes all of them.
@@ -73,7 +75,7 @@ pub fn inspect<S: Storage>(file: &Path, brick: &Brick<S>) -> Result<Value, found
             "btime_ns": meta.identity.btime_ns,
         },
         "levels": levels(brick),
-        "regions": brick.regions()?.iter().map(region).collect::<Vec<_>>(),
+        "regions": regions(brick)?,
         "facts": facts(&record::of(brick)?),
         "annotation": brick
             .annotation()?
@@ -128,12 +130,43 @@ fn generations<S: Storage>(brick: &Brick<S>) -> Vec<Value> {
     brick.generations().into_iter().map(one).collect()
 }
 
-fn region(region: &Region) -> Value {
+/// Regions; those that are parts with what is said of them.
+fn regions<S: Storage>(brick: &Brick<S>) -> Result<Vec<Value>, Error> {
+    let parts = brick.parts()?.unwrap_or_else(|| Parts::new(PAGE_ORDER));
+    let start = |(place, part)| Some((parts.run(place)?.start, part));
+    let starts: BTreeMap<u64, &Part> = parts.iter().filter_map(start).collect();
+    let of = |region: &Region| {
+        let part = starts.get(&region.start);
+        part.filter(|part| String::from_utf8_lossy(&part.name) == region.name.as_str())
+    };
+    Ok(brick.regions()?.iter().map(|one| region(one, of(one).copied())).collect())
+}
+
+/// What is said of a part, by the names of FORMAT.md.
+fn attributes(part: &Part) -> Value {
+    let number = |(what, n): (&Attribute, &u64)| {
+        let value = match *what {
+            Attribute::MTIME | Attribute::ENDED => n.cast_signed().into(),
+            Attribute::MODE => format!("{n:04o}").into(),
+            _ => Value::from(*n),
+        };
+        (what.name().to_owned(), value)
+    };
+    let text = |(what, text): (&Attribute, &Text)| {
+        (what.name().to_owned(), String::from_utf8_lossy(text).into())
+    };
+    part.numbers.iter().map(number).chain(part.texts.iter().map(text)).collect()
+}
+
+fn region(region: &Region, part: Option<&Part>) -> Value {
     let mut out = json!({
         "name": region.name, "kind": region.kind, "start": region.start, "end": region.end,
     });
     if let (Some(address), Value::Object(object)) = (region.address, &mut out) {
         object.insert("address".to_owned(), address.into());
+    }
+    if let (Some(part), Value::Object(object)) = (part, &mut out) {
+        object.insert("attributes".to_owned(), attributes(part));
     }
     out
 }

@@ -16,7 +16,9 @@ use crate::facts::record;
 use crate::next::Step;
 use crate::{wire, wire_annotate};
 use foundry_brick::geometry::{self, TILE_BYTES};
-use foundry_brick::{FactValue, Facts, GenerationInfo, Kind, Payload, Region, Writer};
+use foundry_brick::parts::{Attribute, Part, Place};
+use foundry_brick::storage::Storage;
+use foundry_brick::{Brick, FactValue, Facts, GenerationInfo, Kind, Payload, Region, Writer};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -72,6 +74,8 @@ struct Sheet {
     title: String,
     lines: Vec<(String, String)>,
     regions: Vec<Region>,
+    /// Of entries, by where they lie.
+    packages: BTreeMap<u64, String>,
     writers: Vec<(Range<u64>, Writer)>,
     generations: Vec<GenerationInfo>,
 }
@@ -88,6 +92,7 @@ impl Sheet {
             },
             lines: Vec::new(),
             regions: brick.regions()?,
+            packages: packages(brick)?,
             generations: brick.generations(),
             writers: Vec::new(),
         };
@@ -265,7 +270,7 @@ impl Sheet {
                 region.start,
                 text::bytes(region.end - region.start),
                 text::fit(&text::clean(&region.kind), 10),
-                text::fit(&text::clean(&region.name), text::WIDTH - 39),
+                text::fit(&self.named(region), text::WIDTH - 39),
             ));
         }
         if self.regions.len() > largest.len() {
@@ -274,6 +279,12 @@ impl Sheet {
                 text::count((self.regions.len() - largest.len()) as u64)
             ));
         }
+    }
+
+    /// A region's name, and the package it came with.
+    fn named(&self, region: &Region) -> String {
+        let package = self.packages.get(&region.start).map(|name| format!(" (package {name})"));
+        text::clean(&(region.name.clone() + &package.unwrap_or_default()))
     }
 
     fn writer_lines(&self, add: &mut impl FnMut(&str)) {
@@ -362,4 +373,14 @@ fn who(writer: &Writer) -> String {
         format!(" {}", text::lossy(&writer.exe))
     };
     format!("{comm} (pid {}, uid {}){exe}, {}", writer.pid, writer.uid, text::time(writer.at_ns))
+}
+
+/// Packages of a directory's entries, by where they lie.
+fn packages<S: Storage>(brick: &Brick<S>) -> Result<BTreeMap<u64, String>, foundry_brick::Error> {
+    let Some(parts) = brick.parts()? else { return Ok(BTreeMap::new()) };
+    let package = |(place, part): (Place, &Part)| {
+        let name = String::from_utf8_lossy(part.texts.get(&Attribute::PACKAGE)?).into_owned();
+        Some((parts.run(place)?.start, name))
+    };
+    Ok(parts.iter().filter_map(package).collect())
 }

@@ -11,6 +11,7 @@ use super::live::LiveFile;
 use crate::artifact::{FileIdentity, FileKind, Stat};
 use crate::directory::{self, Below, Body, Entry, Face};
 use crate::error::CommandError;
+use crate::facts::host::Host;
 use crate::reader;
 use crate::store::brick_path;
 use foundry_brick::directory::Directory;
@@ -30,6 +31,8 @@ const MOST_DEPTH: u32 = 2048;
 pub(super) struct Trees {
     store: Option<PathBuf>,
     hidden: Option<FileIdentity>,
+    /// Who knows packages; their lists are read once somebody asks.
+    host: Host,
     known: Mutex<BTreeMap<PathBuf, Below>>,
 }
 
@@ -43,7 +46,7 @@ impl Trees {
     /// With a store its bricks say what files look like, and it is no part of any tree.
     pub(super) fn new(store: Option<PathBuf>) -> Self {
         let hidden = store.as_deref().and_then(|dir| reader::stat(dir).ok()).map(|s| s.identity);
-        Self { store, hidden, known: Mutex::default() }
+        Self { store, hidden, host: Host::this(), known: Mutex::default() }
     }
 
     pub(super) fn store(&self) -> Option<&Path> {
@@ -109,7 +112,11 @@ impl Trees {
                 && (meta.size, meta.mtime_ns) == (stat.size, stat.mtime_ns);
             if same { Face::of_brick(&brick).ok() } else { None }
         });
-        kept.or_else(|| fresh(path).ok())
+        kept.or_else(|| {
+            let package = self.host.package_of(path.as_os_str().as_bytes());
+            let name = package.map(|(name, _)| name.into_bytes().into());
+            Some(fresh(path).ok()?.of_package(name))
+        })
     }
 }
 

@@ -151,3 +151,21 @@ fn what_cannot_be_read_says_so() {
     assert_eq!(part.numbers[&Attribute::MTIME], (-5_i64).cast_unsigned());
     assert_eq!((part.numbers[&Attribute::MODE], part.length), (0o640, 9));
 }
+
+/// The package is what the file's brick says.
+#[test]
+fn an_entry_says_with_which_package_it_came() {
+    let facts =
+        |name: &str| Facts::from([("package.name".to_owned(), FactValue::Text(name.into()))]);
+    let mut editor = Editor::create(MemStorage::default(), Meta::default()).unwrap();
+    editor.set_facts(&facts("coreutils"));
+    editor.commit(1).unwrap();
+    let brick = Brick::open(editor.into_storage()).unwrap();
+    let face = Face::of_brick(&brick).unwrap();
+    assert_ne!(face, Face::new(0, vec![]));
+    let entry = Entry { name: b"ls".to_vec(), stat: None, body: Body::File(Some(face)) };
+    let (above, _) = folded(b"/d", &[entry]);
+    let parts = above.parts().unwrap().unwrap();
+    let said = parts.iter().next().unwrap().1.texts[&Attribute::PACKAGE].clone();
+    assert_eq!(*said, *b"coreutils");
+}

@@ -23,6 +23,7 @@ use crate::artifact::{ArtifactId, OsBytes, Stat};
 use crate::directory::{Below, Body, Entry, Face, Process, Total, WORLD};
 use crate::event::MonotonicNs;
 use crate::pipeline::effect::Update;
+use foundry_brick::parts::Text;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -73,7 +74,24 @@ pub(super) struct Directories {
     begun: u64,
     /// When it is looked at next who has waited too long for others.
     overlooked: MonotonicNs,
+    pub(super) packages: Packages,
     world: World,
+}
+
+/// Names of packages: each is kept once, however many files came with it.
+#[derive(Debug, Default)]
+pub(super) struct Packages(BTreeSet<Text>);
+
+impl Packages {
+    pub(super) fn shared(&mut self, face: Face) -> Face {
+        let Some(name) = face.package() else { return face };
+        let known = self.0.get(name).cloned();
+        let shared = known.unwrap_or_else(|| {
+            self.0.insert(name.clone());
+            name.clone()
+        });
+        face.of_package(Some(shared))
+    }
 }
 
 /// A brick on its way into the store; the world's where there is no directory.
@@ -191,6 +209,7 @@ impl Pipeline {
     /// A file's brick was committed: this is what it looks like from now on. Answers for its several
     /// places may come in any order; the last one asked for counts.
     pub(super) fn own_face(&mut self, id: ArtifactId, ticket: u64, face: Option<Face>, seq: Seq) {
+        let face = face.map(|face| self.directories.packages.shared(face));
         let Some(file) = self.registry.file_mut(id) else { return };
         if face.is_none() || ticket < file.face_ticket {
             return;

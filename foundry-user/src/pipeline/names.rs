@@ -86,6 +86,8 @@ impl Pipeline {
         let Some((seq, id)) = self.recalls.remove(root) else { return };
         let orphan = self.orphan(seq);
         for head in heads {
+            let shared = |face| self.directories.packages.shared(face);
+            let head = BrickHead { face: head.face.map(shared), ..head };
             self.bricks.recalled(head, self.settings.fresh, orphan);
         }
         self.bricks.keep_directory(root, id);

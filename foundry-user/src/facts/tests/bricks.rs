@@ -94,7 +94,8 @@ fn brick_of_directory() -> Brick<MemStorage> {
     };
     let file = |name: &str, size, mode, mtime_ns| {
         let stat = stat(FileKind::File, size, mode, 0, mtime_ns);
-        let face = Some(Face::new(size, vec![[1, 2, 3, 4]]));
+        let package = name.ends_with(".rs").then(|| b"rust-src".as_slice().into());
+        let face = Some(Face::new(size, vec![[1, 2, 3, 4]]).of_package(package));
         Entry { name: name.into(), stat: Some(stat), body: Body::File(face) }
     };
     let other = |name: &str, kind, mode, body| Entry {
@@ -141,6 +142,7 @@ fn a_directory_says_what_is_in_it() {
     assert_eq!((list("newest"), list("oldest")), ("main.RS".into(), "old.rs".into()));
     assert_eq!((list("largest"), number("hidden")), ("main.RS".into(), 1));
     assert_eq!((list("setuid"), list("world_writable")), ("su".into(), "drop | open".into()));
+    assert_eq!(list("packages"), "rust-src: 1");
     assert_eq!(list("owners"), "uid 0: 5 | uid 7: 5");
     assert_eq!(list("endings"), "rs: 2 | toml: 1");
     assert_eq!(list("markers"), "git repository | rust crate or workspace");
