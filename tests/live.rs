@@ -17,6 +17,7 @@ mod load;
 mod medium;
 mod memory;
 mod overflow;
+mod pins;
 mod scenario;
 mod storm;
 mod trees;
@@ -75,6 +76,16 @@ macro_rules! on_backend {
             #[test]
             fn killed_at_any_moment() {
                 super::crash::killed_at_any_moment(BACKEND);
+            }
+
+            #[test]
+            fn taken_over_by_the_next_start() {
+                super::pins::taken_over(BACKEND);
+            }
+
+            #[test]
+            fn nothing_that_fits_to_take_over() {
+                super::pins::what_does_not_match(BACKEND);
             }
 
             #[test]

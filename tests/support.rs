@@ -9,6 +9,7 @@ pub(crate) mod daemon;
 pub(crate) mod mount;
 pub(crate) mod ops;
 pub(crate) mod program;
+pub(crate) mod unseen;
 
 use std::fs::OpenOptions;
 use std::io::Write;

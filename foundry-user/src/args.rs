@@ -119,6 +119,10 @@ pub struct Watch {
     /// Levels of directories, from each DIR down, that have bricks of their own [default: 8]
     #[arg(long, value_name = "N")]
     pub depth: Option<u32>,
+
+    /// Let the probes go on when this ends, so that the next start knows what changed meanwhile
+    #[arg(long)]
+    pub pins: bool,
 }
 
 impl Cli {
@@ -140,6 +144,7 @@ impl Cli {
             log: self.log.clone(),
             no_sandbox: self.watch.no_sandbox.then_some(true),
             depth: self.watch.depth,
+            pins: self.watch.pins.then_some(true),
             ..Wishes::default()
         }
     }

@@ -80,6 +80,8 @@ pub struct WatchConfig {
     pub annotate: Annotate,
     /// Down to which level directories have bricks.
     pub depth: u32,
+    /// The probes go on when the daemon has ended.
+    pub pins: bool,
     /// Directories that may be watched later.
     pub may_watch: Vec<PathBuf>,
     /// Trees that are compared with their bricks again and again.
@@ -159,6 +161,8 @@ pub struct Wishes {
     pub annotate: Option<Section>,
     /// Levels of directories with bricks of their own.
     pub depth: Option<u32>,
+    /// Let the probes go on when the daemon has ended.
+    pub pins: Option<bool>,
     /// Directories that may be watched later.
     #[serde(default, rename = "may-watch")]
     pub may_watch: Vec<PathBuf>,
@@ -215,6 +219,7 @@ impl Wishes {
             // Each of the two takes back what the other said in the file.
             listen: self.listen.or(other.listen.filter(|_| self.no_listen.is_none())),
             depth: self.depth.or(other.depth),
+            pins: self.pins.or(other.pins),
             no_listen: self.no_listen.or(other.no_listen.filter(|_| self.listen.is_none())),
             geometry_os: self.geometry_os.or(other.geometry_os),
             geometry_os_listen: self.geometry_os_listen.or(other.geometry_os_listen),
@@ -258,6 +263,7 @@ impl Wishes {
             payload: self.payload.unwrap_or(Payload::Reference),
             record: self.record,
             depth: self.depth.unwrap_or(DEFAULT_DEPTH),
+            pins: self.pins == Some(true),
             listen: match (self.no_listen, self.listen) {
                 (Some(true), _) => Listen::Off,
                 (_, Some(address)) => Listen::At(address),
@@ -312,6 +318,7 @@ impl WatchConfig {
             ("geometry-os", self.geometry_os != other.geometry_os),
             ("watch-process", self.processes != other.processes),
             ("depth", self.depth != other.depth),
+            ("pins", self.pins != other.pins),
             ("sweep", self.sweep != other.sweep),
             ("no-sandbox", self.sandbox != other.sandbox),
             ("may-watch", self.may_watch != other.may_watch),

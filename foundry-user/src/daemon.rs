@@ -56,6 +56,7 @@ use crate::pipeline::Settings;
 use crate::pipeline::effect::Update;
 use crate::reader::Reader;
 use crate::sources::Source;
+use crate::sources::ebpf::pins::Place;
 use crate::stats::Report;
 use crate::store::Store;
 use recorder::Recorder;
@@ -103,8 +104,23 @@ pub fn prepare(config: &WatchConfig) -> Result<(Arc<Store>, Box<dyn Source>), Fa
     if let Some(path) = &config.record {
         recorder::make(path)?;
     }
-    let source = backend::open(config.backend, config.sweep, !config.processes.is_empty())?;
+    let place = place(&store, config.pins)?;
+    let source = backend::open(config.backend, config.sweep, !config.processes.is_empty(), &place)?;
     Ok((store, source))
+}
+
+/// The directory in which probes of this store are pinned, where there is one: what was taken over is
+/// removed from it.
+///
+/// # Errors
+/// Where the store cannot be looked at.
+pub fn pinned(store: &Store) -> Result<Option<PathBuf>, FatalError> {
+    Ok(Some(place(store, false)?.home()).filter(|home| home.exists()))
+}
+
+fn place(store: &Store, keep: bool) -> Result<Place, FatalError> {
+    let id = store.identity().map_err(|source| FatalError::Io { op: "stat the store", source })?;
+    Ok(Place { store: [id.dev, id.ino, id.btime_ns.cast_unsigned()], keep })
 }
 
 /// Watches until SIGINT or SIGTERM, with a source and a store that are open already.

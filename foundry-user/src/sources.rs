@@ -45,6 +45,9 @@ pub trait Source: Send {
     /// What it lost but can say so is an [`Event::Lost`] together with the event that repairs it.
     fn drain(&mut self, out: &mut Vec<Event>) -> Result<(), SourceError>;
 
+    /// Everything was looked at once: what an earlier run left is of no use any more.
+    fn looked(&mut self) {}
+
     /// What it has counted since it was started.
     fn counters(&self) -> SourceCounters;
 

@@ -4,6 +4,7 @@
 //! Keeps: a change after [`Tracker::track`] returned is an event; so track first, then read.
 
 use crate::artifact::{ArtifactId, FileKind};
+use crate::event::Extents;
 use std::os::fd::BorrowedFd;
 
 /// A source that can be pointed at artifacts. Implementations are cheap to call from several threads.
@@ -21,6 +22,12 @@ pub trait Tracker: Send + Sync {
         kind: FileKind,
         size: u64,
     ) -> std::io::Result<()>;
+
+    /// What changed of `artifact` before it was tracked here, as far as the probes of an earlier run kept
+    /// it; told once.
+    fn missed(&self, _artifact: ArtifactId) -> Option<Extents> {
+        None
+    }
 
     /// Changes to `artifact` are no longer wanted.
     fn untrack(&self, artifact: ArtifactId);

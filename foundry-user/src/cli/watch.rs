@@ -14,6 +14,7 @@ use crate::error::{CommandError, Exit};
 use crate::next::Step;
 use crate::pipeline::effect::Update;
 use crate::sandbox::{self, Needs};
+use crate::store::Store;
 use crate::witness;
 use std::sync::Arc;
 use tokio::sync::broadcast::error::RecvError;
@@ -29,7 +30,7 @@ pub(super) fn run(config: &WatchConfig) -> Result<Exit, CommandError> {
     say(&format!("watching {}; the bricks are in {}", roots.join(" "), config.store.display()));
     let (store, source) = daemon::prepare(config).map_err(fatal)?;
     if config.sandbox {
-        confine(config)?;
+        confine(config, &store)?;
     }
     super::annotate::warn_of_remote(&config.annotate);
     let listeners = Listeners::default();
@@ -64,13 +65,14 @@ pub(super) fn run(config: &WatchConfig) -> Result<Exit, CommandError> {
 }
 
 /// Gives up what is not needed any more, while there is one thread to give it up.
-fn confine(config: &WatchConfig) -> Result<(), CommandError> {
+fn confine(config: &WatchConfig, store: &Store) -> Result<(), CommandError> {
     let refused = |what: String| CommandError::Ended { exit: Exit::Io, why: what };
     if !sandbox::is_alone() {
         return Err(refused("threads were started before the sandbox; this is a bug".to_owned()));
     }
     let mut needs = Needs::of(config);
     needs.reads.extend(daemon::asked_roots(&config.store));
+    needs.writes.extend(daemon::pinned(store).map_err(fatal)?);
     let kept = sandbox::enter(&needs).map_err(|e| {
         refused(format!("cannot give up privileges: {e}; --no-sandbox goes on with all of them"))
     })?;

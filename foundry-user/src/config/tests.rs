@@ -16,7 +16,7 @@ fn every_key_is_read_and_relative_paths_count_from_the_file() {
                 payload = 'embedded'\nrecord = '/r.log'\n\
                 listen = '127.0.0.1:80'\nno-listen = false\n\
                 geometry-os = 'b'\ngeometry-os-listen = '127.0.0.1:81'\n\
-                depth = 3\nwatch-process = ['java', '7']\nsweep = 9\nlog = 'debug'\nno-sandbox = true\nmay-watch = ['later']\n\
+                depth = 3\npins = true\nwatch-process = ['java', '7']\nsweep = 9\nlog = 'debug'\nno-sandbox = true\nmay-watch = ['later']\n\
                 [annotate]\nenabled = false\njobs_per_hour = 5\n\
                 [[schedule]]\npath = 'here'\nevery = 'daily'\n\
                 [[project]]\npath = 'p'\nallow = ['/bin']\nresults = 'out'\n\
@@ -35,6 +35,7 @@ fn every_key_is_read_and_relative_paths_count_from_the_file() {
             geometry_os: Some("/etc/foundry/b".into()),
             geometry_os_listen: Some(([127, 0, 0, 1], 81).into()),
             depth: Some(3),
+            pins: Some(true),
             watch_process: vec!["java".into(), "7".into()],
             sweep: Some(9),
             log: Some("debug".to_owned()),

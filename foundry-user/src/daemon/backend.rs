@@ -1,12 +1,13 @@
 //! Which source runs.
 //!
-//! Knows: the backends and their order. Must never know: how they work.
+//! Knows: the backends and their order, whose state is taken over. Must never know: how they work.
 //! Keeps: a backend that was named runs or the daemon does not; `auto` takes the best that does.
 
 use super::FatalError;
 use super::sizes::Sizes;
 use crate::config::Backend;
 use crate::sources::composite::{Composite, Sharing};
+use crate::sources::ebpf::pins::{self, Place};
 use crate::sources::ebpf::{Backend as Probes, EbpfSource};
 use crate::sources::{Source, SourceError, backends};
 use std::time::Duration;
@@ -22,6 +23,7 @@ pub(super) fn open(
     wanted: Backend,
     sweep: Option<Duration>,
     memory: bool,
+    place: &Place,
 ) -> Result<Box<dyn Source>, FatalError> {
     let mut sizes = Sizes::from_environment()?;
     if memory {
@@ -29,7 +31,7 @@ pub(super) fn open(
     }
     let mut tried = vec![];
     for backend in ORDER.into_iter().filter(|b| wanted == Backend::Auto || wanted == *b) {
-        match start(backend, sweep, &sizes) {
+        match start(backend, sweep, &sizes, place) {
             Ok(source) => return Ok(source),
             Err(error) => {
                 tracing::debug!(?backend, %error, "tried");
@@ -44,18 +46,26 @@ fn start(
     backend: Backend,
     sweep: Option<Duration>,
     sizes: &Sizes,
+    place: &Place,
 ) -> Result<Box<dyn Source>, SourceError> {
+    let probes = |family| EbpfSource::start_after(family, &sizes.limits, place);
     match backend {
-        Backend::Fentry => Ok(Box::new(EbpfSource::start(Probes::Fentry, &sizes.limits)?)),
+        Backend::Fentry => Ok(Box::new(probes(Probes::Fentry)?)),
         // Raw tracepoints say nothing of names.
         Backend::Tracepoint => {
-            let content = Box::new(EbpfSource::start(Probes::Tracepoint, &sizes.limits)?);
+            let content = Box::new(probes(Probes::Tracepoint)?);
             let parts: Vec<Box<dyn Source>> = vec![content, backends::names(sizes.hints)?];
             Ok(Box::new(Composite::new("tracepoint", Sharing::All, parts)?))
         }
-        Backend::Fanotify | Backend::Auto => match sweep {
-            Some(period) => backends::swept(sizes.hints, period),
-            None => backends::fanotify(sizes.hints),
-        },
+        Backend::Fanotify | Backend::Auto => {
+            let source = match sweep {
+                Some(period) => backends::swept(sizes.hints, period),
+                None => backends::fanotify(sizes.hints),
+            }?;
+            if pins::remove_all(place) {
+                tracing::warn!("what an earlier run kept is of no use to this backend: removed");
+            }
+            Ok(source)
+        }
     }
 }

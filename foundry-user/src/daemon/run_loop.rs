@@ -272,6 +272,7 @@ impl Loop {
         });
         if ended {
             super::memory::give_back();
+            self.parts.source.looked();
         }
         self.ticked = Instant::now();
         Ok(())

@@ -68,6 +68,7 @@ impl Stage {
             sandbox: false,
             annotate: self.annotate.clone(),
             depth: 8,
+            pins: false,
             may_watch: vec![],
             schedules: vec![],
             projects: vec![],

@@ -227,6 +227,7 @@ impl Pipeline {
             }
             ReadPart::Described(d) => self.each_brick(id, || StoreOp::Describe(d.clone())),
             ReadPart::Stands { on, cost } => self.on_stands(id, &on, cost),
+            ReadPart::Missed(extents) => self.on_missed(id, &extents),
             ReadPart::End { after } => self.on_end(id, &after),
             ReadPart::Failed(failure) => self.on_failed(id, failure),
         }
@@ -279,6 +280,20 @@ impl Pipeline {
             let fresh = std::mem::take(&mut brick.fresh) || unread;
             self.store(id, &path, 0, StoreOp::Begin { stat: *stat, whole, fresh });
         }
+    }
+
+    /// What changed while nobody watched is read, whatever the file's times say.
+    fn on_missed(&mut self, id: ArtifactId, extents: &Extents) {
+        let Some(flight) = self.registry.file(id).and_then(|f| f.flight.as_ref()) else { return };
+        // Whoever reads all of it anyway began after that.
+        if flight.begun && flight.work.ranges.is_all() {
+            return;
+        }
+        let seq = flight.seq;
+        self.mark(id, seq, |d| {
+            d.live = true;
+            d.add(extents, None)
+        });
     }
 
     fn count_read(&mut self, id: ArtifactId, n: u64) {

@@ -4,7 +4,7 @@
 //! Keeps: inputs are the only nondeterminism; a log of them is a complete recording.
 
 use crate::artifact::{ArtifactId, FileIdentity, OsBytes, Stat};
-use crate::event::{Event, MonotonicNs, UnixNs};
+use crate::event::{Event, Extents, MonotonicNs, UnixNs};
 use serde::{Deserialize, Serialize};
 
 /// One message to the pipeline.
@@ -162,6 +162,9 @@ pub enum ReadPart {
         /// Bytes that were read for it.
         cost: u64,
     },
+    /// This much changed before the file was tracked, as far as the probes of an earlier run kept it.
+    /// Comes after `Start`.
+    Missed(Extents),
 }
 
 /// Shared bytes, cheap to pass on.

@@ -19,6 +19,9 @@ fn run(seed: u64, phases: u32, steps: u32, style: Style) -> Sim {
             if sim.rng.one_in(40) {
                 sim.restart();
             }
+            if sim.rng.one_in(40) {
+                sim.change_while_down();
+            }
             if sim.rng.one_in(4) {
                 sim.audit();
             }
@@ -91,6 +94,17 @@ fn a_comparison_finds_what_nobody_saw() {
         found += u32::from(hidden);
     }
     assert!(10 < found, "hardly any world had a file to change");
+}
+
+/// What left no trace while nobody watched is read at the next start, where the probes went on.
+#[test]
+fn what_changed_while_nobody_ran_is_read() {
+    for seed in 1..40 {
+        let mut sim = Sim::new(seed, Style { window: 1, duplicate: 0, lose: 0 });
+        sim.sync_and_check();
+        sim.change_while_down();
+        sim.sync_and_check();
+    }
 }
 
 /// With nothing watched any more, nothing is owed, nobody is kept waiting, and the world is empty.

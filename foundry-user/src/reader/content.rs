@@ -50,6 +50,9 @@ impl Reader {
             return Err(Stop::Failed(ReadFailure::Gone));
         }
         give(sink, ReadPart::Start { stat, tracked, sees_mapped_stores })?;
+        if let Some(extents) = self.tracker.missed(artifact) {
+            give(sink, ReadPart::Missed(extents))?;
+        }
         let ranges = due(request, stat.size);
         if ranges.is_all() && CHUNK < stat.size {
             // Only advice: a file system that does not take it reads as well.

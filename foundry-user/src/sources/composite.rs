@@ -8,7 +8,7 @@ mod doers;
 
 use self::doers::Doers;
 use crate::artifact::{ArtifactId, FileKind};
-use crate::event::{Event, LossKind};
+use crate::event::{Event, Extents, LossKind};
 use crate::sources::{Source, SourceCounters, SourceError};
 use crate::tracker::{MemoryNews, Tracker};
 use rustix::event::epoll;
@@ -139,6 +139,10 @@ impl Source for Composite {
         outcome
     }
 
+    fn looked(&mut self) {
+        self.parts.iter_mut().for_each(|part| part.source.looked());
+    }
+
     fn counters(&self) -> SourceCounters {
         let mut sum = self.closed.clone();
         for part in &self.parts {
@@ -171,6 +175,10 @@ impl Tracker for Trackers {
             }
         }
         outcome
+    }
+
+    fn missed(&self, artifact: ArtifactId) -> Option<Extents> {
+        self.parts.iter().find_map(|part| part.missed(artifact))
     }
 
     fn untrack(&self, artifact: ArtifactId) {

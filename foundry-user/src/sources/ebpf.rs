@@ -13,10 +13,13 @@ mod layout;
 mod load;
 mod log;
 mod modules;
+pub mod pins;
+mod previous;
 pub mod probes;
 mod shared;
 mod slots;
 mod syscalls;
+mod takeover;
 mod track;
 mod watched;
 
@@ -107,6 +110,7 @@ struct State {
     /// Inodes for which there was no slot.
     refused: u64,
     modules: modules::Modules,
+    takeover: takeover::Takeover,
     /// Programs that run.
     attached: Vec<&'static str>,
     /// File systems on which writes are seen, and those on which they are not.
@@ -148,6 +152,24 @@ impl EbpfSource {
         Self::start_object(backend, limits, Cow::Borrowed(load::OBJECT))
     }
 
+    /// The same, and takes over what an earlier run of this store has left. Its probes go on until
+    /// [`Source::looked`], so that there is no gap.
+    ///
+    /// # Errors
+    /// As [`EbpfSource::start`].
+    pub fn start_after(
+        backend: Backend,
+        limits: &Limits,
+        place: &pins::Place,
+    ) -> Result<Self, SourceError> {
+        let source = Self::start(backend, limits)?;
+        let mut state = source.shared.state();
+        let state_of = &mut *state;
+        state_of.takeover.begin(place, &state_of.modules, &source.shared.global);
+        drop(state);
+        Ok(source)
+    }
+
     /// The same with another compiled object than the one inside this program.
     ///
     /// # Errors
@@ -157,7 +179,8 @@ impl EbpfSource {
         limits: &Limits,
         object: Cow<'static, [u8]>,
     ) -> Result<Self, SourceError> {
-        let load::Loaded { mut ebpf, reports, modules } = load::load(backend, limits, object)?;
+        let load::Loaded { mut ebpf, reports, modules, links } =
+            load::load(backend, limits, object)?;
         let messages = log::Messages::of(&mut ebpf)
             .map_err(|what| SourceError::Invalid { backend: backend.name(), what })?;
         let mut map = |name: &'static str| {
@@ -201,6 +224,7 @@ impl EbpfSource {
             pending: Vec::new(),
             refused: 0,
             modules,
+            takeover: takeover::Takeover::new(links),
             attached,
             known: std::collections::HashMap::new(),
         });
@@ -265,6 +289,7 @@ impl Source for EbpfSource {
         if refused > 0 {
             counters.lost.insert(LossKind::Inode, refused);
         }
+        self.shared.state().takeover.count(&mut counters.other);
         counters.other.insert("doorbells", bells);
         counters.other.insert("scans", self.drain.scans());
         counters.other.insert("range unknown", lost(global::WHOLE_UNSURE));
@@ -272,6 +297,10 @@ impl Source for EbpfSource {
         counters.other.insert("long io_submit calls", lost(global::LONG_SUBMIT));
         counters.other.insert("invalid records", self.drain.invalid());
         counters
+    }
+
+    fn looked(&mut self) {
+        self.shared.state().takeover.end();
     }
 
     fn name(&self) -> &'static str {

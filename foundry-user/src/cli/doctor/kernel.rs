@@ -5,6 +5,7 @@
 
 use crate::process::{Abilities, Target};
 use crate::sandbox;
+use crate::sources::ebpf::pins;
 use crate::wire::CheckDocument;
 use std::fs;
 
@@ -36,6 +37,7 @@ pub(super) fn checks() -> Vec<CheckDocument> {
         cgroups(),
         landlock(),
         kept(),
+        pins(),
         memory(),
     ]
 }
@@ -116,6 +118,26 @@ fn watches() -> CheckDocument {
         advice: Some(
             "only matters where fanotify is refused; raise sysctl fs.inotify.max_user_watches",
         ),
+    }
+}
+
+/// Where probes that outlive the daemon are pinned.
+fn pins() -> CheckDocument {
+    let mounted = pins::is_mounted();
+    let (stores, runs) = pins::count();
+    let detail = match (mounted, runs) {
+        (false, _) => format!("{} is no bpffs; --pins mounts it", pins::BPFFS),
+        (true, 0) => format!("bpffs at {}, nothing pinned", pins::BPFFS),
+        (true, _) => format!(
+            "bpffs at {}: {runs} runs of {stores} stores, which a start without --pins ends",
+            pins::BPFFS
+        ),
+    };
+    CheckDocument {
+        name: "probes that outlive the daemon",
+        ok: fs::metadata(pins::BPFFS).is_ok(),
+        detail,
+        advice: Some("--pins needs a kernel that was built with CONFIG_BPF_SYSCALL"),
     }
 }
 

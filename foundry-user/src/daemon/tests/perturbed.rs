@@ -225,7 +225,7 @@ impl Recording {
                 self.disk.files.insert(identity, content);
             }
             ReadPart::Failed(_) => drop(self.reads.remove(&answer.ticket)),
-            ReadPart::Described(_) | ReadPart::Stands { .. } => {}
+            ReadPart::Described(_) | ReadPart::Stands { .. } | ReadPart::Missed(_) => {}
         }
     }
 }

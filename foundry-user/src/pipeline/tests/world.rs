@@ -111,6 +111,8 @@ pub(super) struct Sim {
     pipeline: Pipeline,
     pub(super) annotator: annotate::Annotator,
     synced: bool,
+    /// Files that changed without a trace, and whether this run was told so by what the last one left.
+    missed: BTreeMap<Obj, bool>,
     /// Files of the last comparison, and how many differed.
     pub(super) audited: Option<(u64, u64)>,
     finished: bool,
@@ -140,6 +142,7 @@ impl Sim {
             pipeline: Pipeline::new(settings()),
             annotator: annotate::Annotator::default(),
             synced: false,
+            missed: BTreeMap::new(),
             audited: None,
             finished: false,
             log: vec![],
@@ -164,6 +167,7 @@ impl Sim {
     pub(super) fn leave(&mut self) {
         self.log.push("UNWATCH".to_owned());
         self.away = true;
+        self.missed.values_mut().for_each(|told| *told = false);
         self.step(Input::Unwatch { root: ROOT.to_vec() });
     }
 
@@ -197,6 +201,7 @@ impl Sim {
         self.edits.clear();
         // Who listened goes with the daemon, and its successor reads them all.
         self.untold.clear();
+        self.missed.values_mut().for_each(|told| *told = false);
         self.forget_annotations();
         for inode in self.inodes.values_mut() {
             inode.opens = 0;
@@ -225,6 +230,20 @@ impl Sim {
         let Some(obj) = self.tree().values().find(fit).copied() else { return false };
         self.inodes.get_mut(&obj).unwrap().data[0] ^= 0x55;
         true
+    }
+
+    /// A byte changes while nobody runs, with all times set back; the probes that went on know of it.
+    pub(super) fn change_while_down(&mut self) {
+        let before: BTreeMap<Obj, u8> = self
+            .tree()
+            .values()
+            .filter_map(|o| Some((*o, *self.inodes[o].data.first()?)))
+            .collect();
+        if self.change_unseen() {
+            let changed = before.iter().find(|(o, byte)| self.inodes[o].data[0] != **byte);
+            self.missed.insert(*changed.unwrap().0, false);
+        }
+        self.restart();
     }
 
     fn time(&self) -> i64 {

@@ -4,11 +4,16 @@
 //! Keeps: every structure is zeroed and as long as the kernel expects; a descriptor is owned from
 //! the moment the kernel returns it.
 
+use aya::maps::MapData;
 use aya_obj::generated::bpf_insn;
+use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 const PROG_LOAD: i64 = 5;
+const OBJ_PIN: i64 = 6;
 const OBJ_GET_INFO_BY_FD: i64 = 15;
 const RAW_TRACEPOINT_OPEN: i64 = 17;
 const BTF_GET_FD_BY_ID: i64 = 19;
@@ -52,6 +57,22 @@ fn call_for_fd(command: i64, attribute: &mut Attribute, bytes: usize) -> io::Res
     let fd = call(command, attribute, bytes)?;
     // SAFETY: the kernel has just made this descriptor for us.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Gives an object a name on bpffs: it lives on while that is there.
+pub(super) fn pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
+    let path = CString::new(path.as_os_str().as_bytes()).map_err(io::Error::other)?;
+    let mut attribute: Attribute = [0; 40];
+    put(&mut attribute, 0, address(path.as_ptr()));
+    attribute[2] = number(object);
+    call(OBJ_PIN, &mut attribute, 16).map(drop)
+}
+
+/// The BPF map with this name.
+pub(super) fn map_at(path: &Path) -> io::Result<MapData> {
+    let name = path.file_name().unwrap_or_default().display();
+    let said = |error| format!("{name}: {}", super::load::describe(&error));
+    MapData::from_pin(path).map_err(|error| io::Error::other(said(error)))
 }
 
 /// The BTF object of a loaded kernel module.

@@ -6,7 +6,7 @@
 
 use super::actors::Programs;
 use super::log::Messages;
-use super::{Limits, Shared, State, extents, index};
+use super::{Limits, Shared, State, extents, index, pins};
 use crate::clock;
 use crate::event::{Event, Extents, LossKind, MonotonicNs};
 use crate::sources::SourceError;
@@ -95,7 +95,7 @@ impl Drain {
     ) -> Result<(), SourceError> {
         let mut state = shared.state();
         self.woken(shared, &mut state, out)?;
-        self.lives(&state, out);
+        self.lives(shared, &state, out);
         let (rung, stuck) = self.rung(&state, out);
         for (slot, bells) in rung {
             self.take(shared, &state, slot, &bells, out);
@@ -107,6 +107,7 @@ impl Drain {
             self.scans += 1;
             self.scan(shared, &state, out);
         }
+        pins::note(&shared.global);
         self.messages.flush(shared);
         Ok(())
     }
@@ -128,7 +129,7 @@ impl Drain {
         Ok(())
     }
 
-    fn lives(&mut self, state: &State, out: &mut Vec<Event>) {
+    fn lives(&mut self, shared: &Shared, state: &State, out: &mut Vec<Event>) {
         for _ in 0..self.most_lives {
             let Some(item) = self.life.next() else { break };
             match record::parse(&item) {
@@ -141,7 +142,12 @@ impl Drain {
                     out.push(Event::Exit { actor, at: MonotonicNs(header.at_ns) });
                 }
                 Ok(Record::Layout(header)) => out.push(Event::Layout { pid: header.pid }),
-                Ok(Record::Mmap(record)) => mapped(&mut self.programs, state, &record, out),
+                Ok(Record::Mmap(record)) => {
+                    if record.flags & mapping::SHARED_WRITABLE != 0 {
+                        shared.note_mapped(record.slot);
+                    }
+                    mapped(&mut self.programs, state, &record, out);
+                }
                 _ => self.invalid += 1,
             }
         }

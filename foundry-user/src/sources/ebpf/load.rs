@@ -6,10 +6,12 @@
 
 use super::layout::Layout;
 use super::modules::Modules;
+use super::pins::Attached;
 use super::probes::{self, Hook, Report, Spec, Status};
 use super::{Backend, Limits, log, syscalls};
 use crate::sources::SourceError;
 use crate::sources::btf::Btf;
+use aya::programs::links::FdLink;
 use aya::programs::{FEntry, FExit, Program, ProgramError, RawTracePoint};
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 use std::borrow::Cow;
@@ -28,6 +30,8 @@ pub(super) struct Loaded {
     pub(super) ebpf: Ebpf,
     pub(super) reports: Vec<Report>,
     pub(super) modules: Modules,
+    /// Dropping them detaches.
+    pub(super) links: Vec<Attached>,
 }
 
 fn unavailable(backend: Backend, reason: impl Into<String>) -> SourceError {
@@ -76,12 +80,12 @@ pub(super) fn load(
     let types = aya::Btf::from_sys_fs().map_err(|error| unavailable(backend, describe(&error)))?;
     let mut modules = Modules::new(&ebpf, object)
         .map_err(|source| SourceError::Io { op: "dup of a BPF map", source })?;
-    let mut reports = Vec::new();
+    let (mut reports, mut links) = (Vec::new(), Vec::new());
     let wanted = |spec: &&Spec| {
         limits.watched > 0 || probes::of_memory().all(|program| program != spec.program)
     };
     for spec in probes::of(backend).iter().filter(wanted) {
-        let status = match attach(&mut ebpf, spec, &kernel, &types) {
+        let status = match attach(&mut ebpf, spec, &kernel, &types, &mut links) {
             Status::Absent => modules.attach(spec, &kernel),
             other => other,
         };
@@ -90,7 +94,7 @@ pub(super) fn load(
     }
     without_other_names(&mut reports);
     assess(backend, &reports)?;
-    Ok(Loaded { ebpf, reports, modules })
+    Ok(Loaded { ebpf, reports, modules, links })
 }
 
 /// A hook that has another name on this kernel, and is attached there, is nothing to tell of.
@@ -141,7 +145,13 @@ pub(super) fn control(ebpf: &mut Ebpf) -> Result<&mut RawTracePoint, ProgramErro
     program.ok_or(ProgramError::NotLoaded)?.try_into()
 }
 
-fn attach(ebpf: &mut Ebpf, spec: &Spec, kernel: &Btf<'_>, types: &aya::Btf) -> Status {
+fn attach(
+    ebpf: &mut Ebpf,
+    spec: &Spec,
+    kernel: &Btf<'_>,
+    types: &aya::Btf,
+    links: &mut Vec<Attached>,
+) -> Status {
     let present = match spec.hook {
         Hook::Tracepoint(name) => kernel.tracepoint(name),
         Hook::Entry(name) | Hook::Exit(name) => kernel.function(name).is_some(),
@@ -153,7 +163,10 @@ fn attach(ebpf: &mut Ebpf, spec: &Spec, kernel: &Btf<'_>, types: &aya::Btf) -> S
         return Status::Refused("the object has no such program".to_owned());
     };
     match start(program, spec.hook, types) {
-        Ok(()) => Status::Attached,
+        Ok(link) => {
+            links.push((spec.program, link));
+            Status::Attached
+        }
         Err(ProgramError::LoadError { io_error, verifier_log }) => {
             Status::Refused(refusal(&io_error, &verifier_log.to_string()))
         }
@@ -169,23 +182,25 @@ pub(super) fn refusal(error: &std::io::Error, log: &str) -> String {
     format!("{error}: {}", last[from..].join(" | ")).trim_end_matches([':', ' ']).to_owned()
 }
 
-fn start(program: &mut Program, hook: Hook, types: &aya::Btf) -> Result<(), ProgramError> {
-    match hook {
+fn start(program: &mut Program, hook: Hook, types: &aya::Btf) -> Result<FdLink, ProgramError> {
+    Ok(match hook {
         Hook::Tracepoint(name) => {
             let program: &mut RawTracePoint = program.try_into()?;
             program.load()?;
-            program.attach(name)?;
+            let link = program.attach(name)?;
+            program.take_link(link)?.into()
         }
         Hook::Entry(name) => {
             let program: &mut FEntry = program.try_into()?;
             program.load(name, types)?;
-            program.attach()?;
+            let link = program.attach()?;
+            program.take_link(link)?.into()
         }
         Hook::Exit(name) => {
             let program: &mut FExit = program.try_into()?;
             program.load(name, types)?;
-            program.attach()?;
+            let link = program.attach()?;
+            program.take_link(link)?.into()
         }
-    }
-    Ok(())
+    })
 }

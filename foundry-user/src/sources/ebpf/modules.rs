@@ -53,6 +53,11 @@ impl Modules {
         Ok(Self { object, maps, links: Vec::new() })
     }
 
+    /// The BPF maps by name, and what is attached: for pinning.
+    pub(super) fn objects(&self) -> (&[(String, OwnedFd)], &[OwnedFd]) {
+        (&self.maps, &self.links)
+    }
+
     /// Attaches a probe whose function is not the kernel's own.
     pub(super) fn attach(&mut self, spec: &Spec, kernel: &Btf<'_>) -> Status {
         let Hook::Exit(function) = spec.hook else { return Status::Absent };

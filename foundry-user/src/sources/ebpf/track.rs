@@ -3,12 +3,13 @@
 //! Knows: the control program, the interest map, slots. Must never know: what happens to a slot later.
 //! Keeps: when `track` returns, every later change to the inode sets its dirty state.
 
+use super::previous::MAPPED_WORD;
 use super::probes::{self, Status};
 use super::slots::{Claimed, Key, Released};
 use super::{Backend, STATE_WORDS, Shared, State, extents, index, load};
 use crate::artifact::{ArtifactId, FileKind};
 use crate::clock;
-use crate::event::{Actor, Event};
+use crate::event::{Actor, Event, Extents};
 use crate::sources::btf::Btf;
 use crate::tracker::{MemoryNews, Tracker};
 use aya::programs::{RawTracePointRunOptions, TestRun};
@@ -65,6 +66,7 @@ impl Tracker for EbpfTracker {
             state = self.shared.release(state, artifact);
         }
         let directory = kind == FileKind::Directory;
+        let unknown = state.slots.of(artifact).is_none();
         let claimed;
         (state, claimed) = self.shared.claim(state, described.key, artifact, directory);
         let first = matches!(claimed, Claimed::New(_));
@@ -86,6 +88,13 @@ impl Tracker for EbpfTracker {
             }
         };
         if !directory {
+            if described.mapped {
+                self.shared.note_mapped(slot);
+            }
+            if unknown {
+                let sees_stores = || self.sees_mapped_stores(fd);
+                state.takeover.look(artifact, &described.key, sees_stores);
+            }
             state = self.shared.grow(state, slot, size);
         }
         // Told once: a file is tracked again by every read, which this event asks for. Later mappings
@@ -107,6 +116,10 @@ impl Tracker for EbpfTracker {
 
     fn sees_mapped_stores(&self, fd: BorrowedFd<'_>) -> bool {
         rustix::fs::fstatfs(fd).is_ok_and(|found| FAULTING.contains(&found.f_type))
+    }
+
+    fn missed(&self, artifact: ArtifactId) -> Option<Extents> {
+        self.shared.state().takeover.take(artifact)
     }
 
     fn watch_memory(&self, pid: u32) -> bool {
@@ -193,7 +206,7 @@ impl Shared {
     fn prepare(&self, state: &State, slot: u32, size: u64) {
         let Some(held) = state.slots.get(slot) else { return };
         let base = index(slot) * STATE_WORDS;
-        let values = [0, held.geometry.pack(), 0, u64::from(held.generation), size];
+        let values = [0, held.geometry.pack(), 0, u64::from(held.generation), size, 0];
         for (nth, value) in values.into_iter().enumerate() {
             if let Some(word) = self.files.word(base + nth) {
                 word.store(value, SeqCst);
@@ -258,7 +271,7 @@ impl Shared {
         if certain {
             state.slots.free_words(old);
         }
-        let whole = (!certain).then_some(crate::event::Extents::Whole);
+        let whole = (!certain).then_some(Extents::Whole);
         let owners = state.slots.get(slot).map(|held| held.owners.clone()).unwrap_or_default();
         let at = clock::monotonic();
         for extents in [dirty_old, dirty_new, whole].into_iter().flatten() {
@@ -277,6 +290,13 @@ impl Shared {
         // The counter cannot overflow before the reader is awake; an error says that it is.
         match rustix::io::write(&self.wake, &1u64.to_ne_bytes()) {
             Ok(_) | Err(_) => {}
+        }
+    }
+
+    /// Leaves word to the next run that stores into this file may go unseen.
+    pub(super) fn note_mapped(&self, slot: u32) {
+        if let Some(word) = self.files.word(index(slot) * STATE_WORDS + MAPPED_WORD) {
+            word.store(1, Relaxed);
         }
     }
 

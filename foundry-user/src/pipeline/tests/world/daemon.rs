@@ -273,6 +273,10 @@ impl Sim {
         self.inodes.get_mut(&obj).unwrap().opens += 1;
         let stat = self.stat(obj);
         self.answer(&request, ReadPart::Start { stat, tracked, sees_mapped_stores: false });
+        if self.missed.get(&obj) == Some(&false) {
+            self.missed.insert(obj, true);
+            self.answer(&request, ReadPart::Missed(Extents::Ranges(vec![(0, 1)])));
+        }
         self.tasks.push(Task::Chunk { request, obj, stat, at: 0 });
     }
 
@@ -337,6 +341,7 @@ impl Sim {
             self.turn();
         }
         assert!(self.synced, "sync never ended");
+        self.missed.clear();
         let mut want: BTreeMap<OsBytes, Obj> = self.tree();
         want.retain(|_, o| self.inodes[o].kind == FileKind::File);
         for (path, obj) in &want {
