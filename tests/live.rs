@@ -79,16 +79,6 @@ macro_rules! on_backend {
             }
 
             #[test]
-            fn taken_over_by_the_next_start() {
-                super::pins::taken_over(BACKEND);
-            }
-
-            #[test]
-            fn nothing_that_fits_to_take_over() {
-                super::pins::what_does_not_match(BACKEND);
-            }
-
-            #[test]
             fn the_root_goes_and_comes_again() {
                 super::medium::the_root_goes_and_comes_again(BACKEND);
             }

@@ -16,6 +16,9 @@ use std::process::Command;
 /// Where everything of this program is pinned.
 const ALL: &str = "/sys/fs/bpf/foundry";
 
+/// The probes that every kernel here takes; what is pinned and taken over is the same for all.
+const BACKEND: &str = "tracepoint";
+
 /// Each run keeps as much as fits a small machine.
 const SMALL: [(&str, &str); 1] = [("FOUNDRY_SIZES", "artifacts=1024,words=1024")];
 
@@ -47,11 +50,12 @@ impl Stage {
         self.scratch.tree()
     }
 
-    fn start(&self, tree: &Path, backend: &str, more: &[&str]) -> Option<Daemon> {
-        match Daemon::start_in(tree, &self.scratch.store(), backend, more, &SMALL) {
+    fn start(&self, tree: &Path, more: &[&str]) -> Option<Daemon> {
+        let more = [more, &["--no-listen"]].concat();
+        match Daemon::start_in(tree, &self.scratch.store(), BACKEND, &more, &SMALL) {
             Ok(daemon) => Some(daemon),
             Err(Refusal::NotAllowed(why)) => {
-                skip(&format!("backend {backend}: {why}"));
+                skip(&format!("backend {BACKEND}: {why}"));
                 None
             }
         }
@@ -104,16 +108,14 @@ fn assert_true(stage: &Stage, file: &PathBuf) {
 
 /// A store through a mapping that leaves no trace, and a write whose times were set back, while no daemon
 /// runs: after an end, and after a kill. At the end nothing stays behind.
-pub(super) fn taken_over(backend: &str) {
-    if backend == "fanotify" {
-        return;
-    }
+#[test]
+fn taken_over_by_the_next_start() {
     let Some(stage) = Stage::new() else { return };
     let (stored, written) = (stage.tree().join("stored"), stage.tree().join("written"));
     for file in [&stored, &written, &stage.tree().join("same")] {
         act::write(file, &[7; 300_000]).unwrap();
     }
-    let Some(mut daemon) = stage.start(&stage.tree(), backend, &["--pins"]) else { return };
+    let Some(mut daemon) = stage.start(&stage.tree(), &["--pins"]) else { return };
     for killed in [false, true] {
         daemon.sync();
         assert_eq!(number(&daemon, "source_pinned"), 1, "{}", daemon.log());
@@ -130,7 +132,7 @@ pub(super) fn taken_over(backend: &str) {
         fs::File::options().write(true).open(&written).unwrap().set_modified(modified).unwrap();
         // The last start leaves nothing to another.
         let more: &[&str] = if killed { &[] } else { &["--pins"] };
-        let Some(next) = stage.start(&stage.tree(), backend, more) else { return };
+        let Some(next) = stage.start(&stage.tree(), more) else { return };
         daemon = next;
         daemon.sync();
         for file in [&stored, &written] {
@@ -154,13 +156,13 @@ fn written_without_a_trace() {
     let Some(mount) = Mount::make(&stage.scratch, &["mkfs.xfs", "-q"], 400 << 20) else { return };
     let file = mount.dir().join("file");
     act::write(&file, &vec![7; 9_000_000]).unwrap();
-    let Some(daemon) = stage.start(mount.dir(), "tracepoint", &["--pins"]) else { return };
+    let Some(daemon) = stage.start(mount.dir(), &["--pins"]) else { return };
     daemon.sync();
     assert!(daemon.stop().0.success());
     let before = times(&file);
     unseen::write(&file, 5_000_000, b"nobody saw this").unwrap();
     assert_eq!(before, times(&file), "xfs touches no time");
-    let Some(daemon) = stage.start(mount.dir(), "tracepoint", &[]) else { return };
+    let Some(daemon) = stage.start(mount.dir(), &[]) else { return };
     daemon.sync();
     assert_true(&stage, &file);
     // One tile of 64 KiB was read, not nine megabytes.
@@ -176,21 +178,21 @@ fn a_start_that_fails_takes_nothing() {
     let Some(stage) = Stage::new() else { return };
     let file = stage.tree().join("file");
     act::write(&file, &[7; 100_000]).unwrap();
-    let Some(daemon) = stage.start(&stage.tree(), "tracepoint", &["--pins"]) else { return };
+    let Some(daemon) = stage.start(&stage.tree(), &["--pins"]) else { return };
     daemon.sync();
     assert!(daemon.stop().0.success());
     unseen::store(&file, 50_000).unwrap();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     for _ in 0..3 {
         let mut failing = Command::new(program::path());
-        failing.envs(SMALL).args(["--backend", "tracepoint", "--pins", "--listen"]);
+        failing.envs(SMALL).args(["--backend", BACKEND, "--pins", "--listen"]);
         failing.arg(taken.local_addr().unwrap().to_string());
         failing.arg("--watch").arg(stage.tree()).arg("--store").arg(stage.scratch.store());
         let said = program::finish(failing);
         assert!(said.code.is_some_and(|code| code != 0), "{said:?}");
         assert_eq!(stage.runs().len(), 1, "{said:?}");
     }
-    let Some(daemon) = stage.start(&stage.tree(), "tracepoint", &[]) else { return };
+    let Some(daemon) = stage.start(&stage.tree(), &[]) else { return };
     daemon.sync();
     assert_true(&stage, &file);
     assert!(daemon.stop().0.success());
@@ -201,14 +203,12 @@ type Spoil = fn(&Path);
 
 /// State of another store, of another version, and half of a run: each is left out, said and removed, and
 /// what changed is found by its times.
-pub(super) fn what_does_not_match(backend: &str) {
-    if backend == "fanotify" {
-        return;
-    }
+#[test]
+fn nothing_that_fits_to_take_over() {
     let Some(stage) = Stage::new() else { return };
     let file = stage.tree().join("file");
     act::write(&file, &[7; 100_000]).unwrap();
-    let Some(mut daemon) = stage.start(&stage.tree(), backend, &["--pins"]) else { return };
+    let Some(mut daemon) = stage.start(&stage.tree(), &["--pins"]) else { return };
     let spoils: [(&str, Spoil); 3] = [
         ("another store's", |run| unseen::set_word(&run.join("GLOBAL"), SHAPE + 2, 1).unwrap()),
         ("another version", |run| unseen::set_word(&run.join("GLOBAL"), SHAPE, 1).unwrap()),
@@ -220,7 +220,7 @@ pub(super) fn what_does_not_match(backend: &str) {
         let [run] = &stage.runs()[..] else { panic!("{:?}", stage.runs()) };
         spoil(run);
         act::patch(&file, 50_000, &[nth]).unwrap();
-        let Some(next) = stage.start(&stage.tree(), backend, &["--pins"]) else { return };
+        let Some(next) = stage.start(&stage.tree(), &["--pins"]) else { return };
         daemon = next;
         daemon.sync();
         assert_true(&stage, &file);

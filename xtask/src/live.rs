@@ -52,6 +52,7 @@ pub(crate) fn stages(tally: &mut Tally, skips: &Path) {
     // A user without privileges, whatever backend they get.
     filters.push("live::guard::".to_owned());
     filters.push("live::medium::".to_owned());
+    filters.push("live::pins::".to_owned());
     let Some(mut here) = tools::as_root("env") else { return };
     here.arg("FOUNDRY_LIVE=1").arg(variable("FOUNDRY_SKIPS", skips)).arg(&tests).args(&filters);
     tally.stage("live tests", 20, &mut here);

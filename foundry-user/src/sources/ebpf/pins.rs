@@ -286,16 +286,30 @@ pub fn is_mounted() -> bool {
 
 /// The directory of a store, made where it is not there; for root alone.
 fn prepare(place: &Place) -> io::Result<PathBuf> {
-    if !is_mounted() {
-        use rustix::mount::{MountFlags, mount};
-        let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-        mount("bpf", BPFFS, "bpf", flags, Some(c"mode=700"))?;
-    }
+    mount()?;
     let all = Path::new(BPFFS).join(HOME);
     make(&all)?;
     let home = place.home();
     make(&home)?;
     Ok(home)
+}
+
+/// Mounts bpffs where it is not. Two that begin at once mount it once: a second one would hide what the
+/// first has pinned.
+fn mount() -> io::Result<()> {
+    use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
+    use rustix::mount::{MountFlags, mount};
+    if is_mounted() {
+        return Ok(());
+    }
+    // Of what it is mounted on, so whoever opens it later sees that it is mounted.
+    let below = open(BPFFS, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    flock(&below, FlockOperation::LockExclusive)?;
+    if !is_mounted() {
+        let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+        mount("bpf", BPFFS, "bpf", flags, Some(c"mode=700"))?;
+    }
+    Ok(())
 }
 
 fn make(dir: &Path) -> io::Result<()> {
