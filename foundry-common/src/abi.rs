@@ -29,6 +29,8 @@ pub mod kind {
     pub const EXIT: u16 = 7;
     /// A word of [`super::layouts`] became other than 0: a bare [`super::Header`].
     pub const LAYOUT: u16 = 8;
+    /// The word [`super::global::UNNAMED`] rose: a bare [`super::Header`].
+    pub const UNNAMED: u16 = 9;
 }
 
 /// Words of the array `LAYOUTS`, one for each process whose memory is watched: the record of what
@@ -249,6 +251,9 @@ pub mod global {
     /// Messages of the first kind since the last drain, which clears it: no more than
     /// [`super::LOGGED_MOST`]. Those of the other kinds follow, [`super::LOGGED_KINDS`] in all.
     pub const LOGGED: usize = 8;
+    /// Changes of a file that could not be told, tracked or not; user space compares everything when it
+    /// rises.
+    pub const UNNAMED: usize = LOGGED + super::LOGGED_KINDS;
     /// Words in the array.
     pub const COUNT: usize = 512;
 }
@@ -469,8 +474,10 @@ pub mod setting {
     pub const CREATE_TAKES_DENTRY: usize = 6;
     /// Not 0: `mmap_lock_released` passes the path of a cgroup before it says who wrote.
     pub const LOCK_HAS_PATH: usize = 7;
+    /// Not 0: whenever the change time of an inode is set, a tracepoint tells.
+    pub const TOUCHES_ARE_TOLD: usize = 8;
     /// Number of settings.
-    pub const COUNT: usize = 8;
+    pub const COUNT: usize = 9;
 }
 
 const _: () = {

@@ -54,6 +54,8 @@ pub enum Record<'a> {
     Exit(Header),
     /// [`kind::LAYOUT`]
     Layout(Header),
+    /// [`kind::UNNAMED`]
+    Unnamed(Header),
 }
 
 fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
@@ -124,7 +126,7 @@ pub fn parse(bytes: &[u8]) -> Result<Record<'_>, RecordError> {
         kind::NAME => size_of::<NameRecord>(),
         kind::RELIST | kind::META | kind::MMAP => size_of::<SlotRecord>(),
         kind::EXEC => size_of::<ExecRecord>(),
-        kind::EXIT | kind::LAYOUT => size_of::<Header>(),
+        kind::EXIT | kind::LAYOUT | kind::UNNAMED => size_of::<Header>(),
         other => return Err(RecordError::Kind(other)),
     };
     if usize::from(head.len) != want || bytes.len() != want {
@@ -139,6 +141,7 @@ pub fn parse(bytes: &[u8]) -> Result<Record<'_>, RecordError> {
         kind::MMAP => Record::Mmap(slot()?),
         kind::EXEC => Record::Exec(head, name(bytes, 64, 72)?),
         kind::LAYOUT => Record::Layout(head),
+        kind::UNNAMED => Record::Unnamed(head),
         _ => Record::Exit(head),
     })
 }

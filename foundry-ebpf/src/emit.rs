@@ -171,6 +171,15 @@ pub fn exit() {
     entry.submit(0);
 }
 
+/// A file was changed, and nobody can tell which. The count is the record, and what is sent only wakes.
+#[inline(always)]
+pub fn unnamed() {
+    count(global::UNNAMED);
+    let Some(mut entry) = LIFE.reserve::<Header>(0) else { return };
+    entry.write(header(kind::UNNAMED, size_of::<Header>()));
+    entry.submit(0);
+}
+
 /// A word of `LAYOUTS` has something. Where the ring is full, that is counted, and user space looks at
 /// every word.
 #[inline(always)]

@@ -3,6 +3,9 @@
 //! Knows: thread numbers, slots, ranges. Must never know: which call it is.
 //! Keeps: one entry a thread; a hook below that saw another inode first has marked that one itself.
 
+use crate::config::setting;
+use crate::emit;
+use crate::foundry_common::abi::setting as set;
 use crate::maps::{TASKS, TOUCHED};
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 
@@ -65,4 +68,15 @@ pub fn touched() -> Option<u32> {
     let slot = unsafe { TOUCHED.get(&thread) }.copied()?;
     let _ = TOUCHED.remove(&thread);
     Some(slot)
+}
+
+/// As [`touched`], for a call that changes bytes. Where kernels say nothing of what was touched, it may
+/// have been any file.
+#[inline(always)]
+pub fn cut() -> Option<u32> {
+    let slot = touched();
+    if slot.is_none() && setting(set::TOUCHES_ARE_TOLD) == 0 {
+        emit::unnamed();
+    }
+    slot
 }

@@ -180,7 +180,7 @@ A cell has a letter for each backend: *fentry*, *tracepoint*, *fanotify*.
 |---|---|
 | E | exactly: only the tiles (64 KiB) that were touched were read again, or only the name that changed was looked at |
 | W | as a whole: the whole file was read again, or the whole directory listed |
-| S | by sweep: no event told of the store itself; files that are mapped so are read again each second, or as often as a tenth of the time allows, and at every `sync` |
+| S | by sweep: no event told of the store itself; files that are mapped so, or are the disk of a loop device, are read again each second, or as often as a tenth of the time allows, and at every `sync` |
 | **M** | not at all: after `sync` the brick is not what the file is |
 | . | the file system or the kernel does not have this operation |
 | - | this backend does not run on this kernel, or nobody has looked |

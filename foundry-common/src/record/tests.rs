@@ -40,7 +40,7 @@ fn names_are_cut_to_their_length_and_no_further() {
 fn every_kind_wants_exactly_its_length() {
     let kinds = [(kind::DIRTY, 96), (kind::NAME, 336), (kind::RELIST, 80), (kind::META, 80)];
     let life = [(kind::MMAP, 80), (kind::EXEC, 328), (kind::EXIT, 64), (kind::LAYOUT, 64)];
-    for (kind, len) in kinds.into_iter().chain(life) {
+    for (kind, len) in kinds.into_iter().chain(life).chain([(kind::UNNAMED, 64)]) {
         let bytes = record(kind, len);
         assert!(parse(&bytes[..len]).is_ok(), "kind {kind}");
         for wrong in [0, 1, 63, len - 1] {
@@ -50,5 +50,5 @@ fn every_kind_wants_exactly_its_length() {
         assert!(parse(&lying[..len]).is_err(), "kind {kind}, wrong length in the header");
     }
     assert_eq!(parse(&record(0, 64)[..64]), Err(RecordError::Kind(0)));
-    assert_eq!(parse(&record(9, 64)[..64]), Err(RecordError::Kind(9)));
+    assert_eq!(parse(&record(10, 64)[..64]), Err(RecordError::Kind(10)));
 }

@@ -21,6 +21,9 @@ const MAP_SHARED: u64 = 1;
 const MAP_SHARED_VALIDATE: u64 = 3;
 const MAP_ANONYMOUS: u64 = 0x20;
 const FICLONERANGE: u32 = 0x4020_940d;
+const LOOP_SET_FD: u32 = 0x4c00;
+const LOOP_CHANGE_FD: u32 = 0x4c06;
+const LOOP_CONFIGURE: u32 = 0x4c0a;
 /// Requests that programs send to any file and that change no byte: FIONREAD, FIONBIO, FIOASYNC,
 /// FIOCLEX, FIONCLEX, FIOQSIZE, FS_IOC_GETFLAGS, FS_IOC_FSGETXATTR, FS_IOC_FIEMAP, FIDEDUPERANGE, TCGETS.
 const HARMLESS: [u32; 11] = [
@@ -89,7 +92,7 @@ fn wide_call(call: &Call, class: u8) -> Option<()> {
             Some(())
         }
         syscall::TRUNCATE => {
-            dirty::mark_from(task::touched()?, call.arg(field::REGS_ARG1)?);
+            dirty::mark_from(task::cut()?, call.arg(field::REGS_ARG1)?);
             Some(())
         }
         syscall::FALLOCATE => allocated(call),
@@ -120,7 +123,7 @@ fn narrow_call(call: &Call, class: u8) -> Option<()> {
         syscall::WHOLE0 => whole(call.file(field::COMPAT_ARG0)?),
         syscall::WHOLE2 => whole(call.file(field::REGS_ARG2)?),
         syscall::TRUNCATE => {
-            dirty::mark_whole(task::touched()?);
+            dirty::mark_whole(task::cut()?);
             Some(())
         }
         syscall::OPEN => opened(call, call.arg(field::COMPAT_ARG1)?),
@@ -252,13 +255,18 @@ fn controlled(call: &Call) -> Option<()> {
             return None;
         }
     }
+    let argument = call.arg(field::REGS_ARG2)?;
+    match request {
+        LOOP_SET_FD | LOOP_CHANGE_FD => return lent(argument),
+        LOOP_CONFIGURE => return lent(kernel::user::<u32>(argument)?.into()),
+        _ => {}
+    }
     let inode = kernel::inode_of(call.file(field::REGS_ARG0)?)?;
     let slot = interest::slot_of(inode)?;
     if !kernel::is_regular(inode) {
         return None;
     }
     if request == FICLONERANGE {
-        let argument = call.arg(field::REGS_ARG2)?;
         let len: u64 = kernel::user(argument + 16)?;
         let start: u64 = kernel::user(argument + 24)?;
         let end = if len == 0 { u64::MAX } else { end_of(start, len) };
@@ -269,6 +277,14 @@ fn controlled(call: &Call) -> Option<()> {
         }
     }
     dirty::mark_whole(slot);
+    Some(())
+}
+
+/// A file became the disk of a loop device: as with a mapping, no system call tells of what is stored.
+#[inline(always)]
+fn lent(descriptor: u64) -> Option<()> {
+    let slot = interest::slot_of_file(kernel::file_of(u64::from(descriptor as u32))?)?;
+    emit::mapping(slot, dirty::generation(slot)?, mapping::SHARED_WRITABLE);
     Some(())
 }
 

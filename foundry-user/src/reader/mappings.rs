@@ -1,6 +1,7 @@
-//! Which files some process holds in a shared writable mapping.
+//! Which files some process holds in a shared writable mapping, and which are the disk of a loop device:
+//! bytes of both change without a system call that names them.
 //!
-//! Knows: `/proc/PID/maps`. Must never know: artifacts.
+//! Knows: `/proc/PID/maps`, `/sys/block`. Must never know: artifacts.
 //! Keeps: a line of `maps` is parsed, never trusted; a process that ends meanwhile is no error.
 
 use super::open::stat_path;
@@ -26,8 +27,22 @@ pub fn shared_writable_files() -> Vec<FileIdentity> {
             found.entry(key).or_insert_with(|| identity(&entry.path(), &mapping));
         }
     }
-    let files: BTreeSet<FileIdentity> = found.into_values().flatten().collect();
+    let mut files: BTreeSet<FileIdentity> = found.into_values().flatten().collect();
+    files.extend(disks(Path::new("/sys/block")));
     files.into_iter().collect()
+}
+
+/// The files behind loop devices that may be written to.
+fn disks(devices: &Path) -> Vec<FileIdentity> {
+    let listed = std::fs::read_dir(devices).into_iter().flatten().flatten();
+    let disk = |device: &Path| {
+        let path = std::fs::read(device.join("loop/backing_file")).ok()?;
+        let read_only = std::fs::read(device.join("ro")).ok()?.starts_with(b"1");
+        let path = Path::new(OsStr::from_bytes(path.strip_suffix(b"\n").unwrap_or(&path)));
+        let stat = stat_path(path).ok()?;
+        (stat.kind == FileKind::File && !read_only).then_some(stat.identity)
+    };
+    listed.filter_map(|device| disk(&device.path())).collect()
 }
 
 /// One line of `maps`, as far as it matters.
@@ -73,6 +88,29 @@ fn identity(process: &Path, mapping: &Mapping<'_>) -> Option<FileIdentity> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_disks_of_devices_are_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("with\nnewline");
+        std::fs::write(&file, b"x").unwrap();
+        let device = |name: &str, read_only: &str, path: &[u8]| {
+            let device = dir.path().join("block").join(name);
+            std::fs::create_dir_all(device.join("loop")).unwrap();
+            std::fs::write(device.join("ro"), read_only).unwrap();
+            std::fs::write(device.join("loop/backing_file"), path).unwrap();
+        };
+        let line = [file.as_os_str().as_bytes(), b"\n"].concat();
+        device("loop0", "1\n", &line);
+        device("loop1", "0\n", b"/nowhere (deleted)\n");
+        device("loop2", "0\n", dir.path().as_os_str().as_bytes());
+        std::fs::create_dir_all(dir.path().join("block/vda")).unwrap();
+        assert_eq!(disks(&dir.path().join("block")), []);
+        device("loop3", "0\n", &line);
+        let found = stat_path(&file).unwrap().identity;
+        assert_eq!(disks(&dir.path().join("block")), [found]);
+        assert_eq!(disks(&dir.path().join("none")), []);
+    }
 
     #[test]
     fn lines_are_told_apart() {

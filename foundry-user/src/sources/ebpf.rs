@@ -295,6 +295,7 @@ impl Source for EbpfSource {
         counters.other.insert("range unknown", lost(global::WHOLE_UNSURE));
         counters.other.insert("own changes ignored", lost(global::OWN));
         counters.other.insert("long io_submit calls", lost(global::LONG_SUBMIT));
+        counters.other.insert("changes of no known file", lost(global::UNNAMED));
         counters.other.insert("invalid records", self.drain.invalid());
         counters
     }

@@ -38,6 +38,8 @@ pub(super) struct Drain {
     bells: u64,
     scans: u64,
     invalid: u64,
+    /// Changes of no known file that were told.
+    unnamed: u64,
     /// What was said of each counter of losses already.
     told: BTreeMap<usize, u64>,
 }
@@ -68,6 +70,7 @@ impl Drain {
             bells: 0,
             scans: 0,
             invalid: 0,
+            unnamed: 0,
             told: BTreeMap::new(),
         })
     }
@@ -101,6 +104,10 @@ impl Drain {
             self.take(shared, &state, slot, &bells, out);
         }
         self.losses(shared, out);
+        let unnamed = shared.counter(global::UNNAMED);
+        if std::mem::replace(&mut self.unnamed, unnamed) < unnamed {
+            out.push(Event::Sweep { at: clock::monotonic() });
+        }
         let flag = shared.global.word(global::SCAN);
         let raised = flag.is_some_and(|flag| flag.swap(0, SeqCst) != 0);
         if raised || stuck {
@@ -142,6 +149,8 @@ impl Drain {
                     out.push(Event::Exit { actor, at: MonotonicNs(header.at_ns) });
                 }
                 Ok(Record::Layout(header)) => out.push(Event::Layout { pid: header.pid }),
+                // The word that it woke us for is looked at in any case.
+                Ok(Record::Unnamed(_)) => {}
                 Ok(Record::Mmap(record)) => {
                     if record.flags & mapping::SHARED_WRITABLE != 0 {
                         shared.note_mapped(record.slot);

@@ -159,6 +159,8 @@ fn settings(btf: &Btf<'_>) -> [u32; setting::COUNT] {
     // The tracepoint's own data, the memory, the path, whether it was for writing.
     let with_path = btf.tracepoint_parameters("mmap_lock_released") == Some(4);
     settings[setting::LOCK_HAS_PATH] = u32::from(with_path);
+    let told = btf.tracepoint_parameters("inode_set_ctime_to_ts").is_some();
+    settings[setting::TOUCHES_ARE_TOLD] = u32::from(told);
     settings
 }
 

@@ -187,9 +187,10 @@ pub const fn blind(backend: Backend) -> &'static [&'static str] {
             "changes made on another machine to files of network file systems: swept",
             "names: they come from fanotify",
             "writes of kernel threads into pages that are dirty already, except on ext4",
-            "writes of kernel threads into files on tmpfs and overlay, as of loop devices",
+            "writes of kernel threads into files on tmpfs and overlay, as of an NFS server",
+            "writes of loop devices into files on tmpfs and overlay: swept",
             "ranges of writes by 32-bit programs: the whole file is read again",
-            "before 6.13: truncation by path on file systems other than ext4",
+            "before 6.13: truncation by path, but where ext4 cuts: everything is compared",
         ],
     }
 }
