@@ -343,7 +343,7 @@ pub mod field {
         TASK_MM,
         /// `task_struct.tgid`
         TASK_TGID,
-        /// `task_struct.thread_info.status`
+        /// The word of `task_struct.thread_info` that says whether a 32-bit program runs: `status` or `flags`
         TASK_STATUS,
         /// `mm_struct.exe_file`
         MM_EXE_FILE,
@@ -435,11 +435,11 @@ pub mod field {
         DIO_KIOCB,
         /// `iomap_dio.size`
         DIO_SIZE,
-        /// `pt_regs.orig_ax`
+        /// `pt_regs.orig_ax` or `pt_regs.syscallno`: 4 bytes are read
         REGS_NUMBER,
-        /// `pt_regs.di`
+        /// `pt_regs.di` or `pt_regs.orig_x0`
         REGS_ARG0,
-        /// `pt_regs.si`
+        /// `pt_regs.si` or `pt_regs.regs[1]`, and so on
         REGS_ARG1,
         /// `pt_regs.dx`
         REGS_ARG2,
@@ -449,10 +449,16 @@ pub mod field {
         REGS_ARG4,
         /// `pt_regs.r9`
         REGS_ARG5,
-        /// `pt_regs.bx`
+        /// `pt_regs.bx`: where a 32-bit program has its first argument
         COMPAT_ARG0,
         /// `pt_regs.cx`
         COMPAT_ARG1,
+        /// `pt_regs.dx`
+        COMPAT_ARG2,
+        /// `pt_regs.si`
+        COMPAT_ARG3,
+        /// `pt_regs.di`
+        COMPAT_ARG4,
     }
 }
 
@@ -476,8 +482,10 @@ pub mod setting {
     pub const LOCK_HAS_PATH: usize = 7;
     /// Not 0: whenever the change time of an inode is set, a tracepoint tells.
     pub const TOUCHES_ARE_TOLD: usize = 8;
+    /// Bit in the field `TASK_STATUS` that says that a 32-bit program runs, as a mask.
+    pub const COMPAT_MASK: usize = 9;
     /// Number of settings.
-    pub const COUNT: usize = 9;
+    pub const COUNT: usize = 10;
 }
 
 const _: () = {

@@ -214,8 +214,7 @@ pub fn folio_range(folio: Pointer) -> Option<(u64, u64)> {
 /// Whether the current task runs a system call of a 32-bit program.
 #[inline(always)]
 pub fn is_compat() -> bool {
-    const TS_COMPAT: u32 = 2;
-    task_typed().get::<u32>(field::TASK_STATUS) & TS_COMPAT != 0
+    task_typed().get::<u32>(field::TASK_STATUS) & setting(set::COMPAT_MASK) != 0
 }
 
 /// Whether the current task has no memory of its own: then no system call ends in it.

@@ -68,7 +68,7 @@ pub fn tp_sys_exit(ctx: RawTracePointContext) -> i32 {
     }
     // The same registers as the argument's, by plain loads.
     let regs = kernel::registers();
-    let (wide, narrow) = classes_of(regs.get(field::REGS_NUMBER));
+    let (wide, narrow) = classes_of(regs.get::<u32>(field::REGS_NUMBER).into());
     if wide == syscall::NONE && narrow == syscall::NONE {
         return 0;
     }
@@ -118,20 +118,19 @@ fn wide_call(call: &Call, class: u8) -> Option<()> {
 /// 32-bit programs are rare: their calls make a file whole-dirty.
 #[inline(always)]
 fn narrow_call(call: &Call, class: u8) -> Option<()> {
-    // The kernel copies the six arguments of such a call to bx, cx, dx, si, di, bp.
     match class {
         syscall::WHOLE0 => whole(call.file(field::COMPAT_ARG0)?),
-        syscall::WHOLE2 => whole(call.file(field::REGS_ARG2)?),
+        syscall::WHOLE2 => whole(call.file(field::COMPAT_ARG2)?),
         syscall::TRUNCATE => {
             dirty::mark_whole(task::cut()?);
             Some(())
         }
         syscall::OPEN => opened(call, call.arg(field::COMPAT_ARG1)?),
-        syscall::OPENAT => opened(call, call.arg(field::REGS_ARG2)?),
+        syscall::OPENAT => opened(call, call.arg(field::COMPAT_ARG2)?),
         syscall::CREAT => opened(call, O_TRUNC),
         syscall::MMAP => {
-            let (protection, flags) = (call.arg(field::REGS_ARG2)?, call.arg(field::REGS_ARG1)?);
-            mapped(call.arg(field::REGS_ARG0)?, protection, flags)
+            let protection = call.arg(field::COMPAT_ARG2)?;
+            mapped(call.arg(field::COMPAT_ARG4)?, protection, call.arg(field::COMPAT_ARG3)?)
         }
         _ => None,
     }

@@ -271,7 +271,7 @@ impl<'a> Btf<'a> {
     }
 
     /// Finds `path` inside `struct outer`; members of anonymous structures and unions count as
-    /// members of what holds them. `bytes` is the size that will be read.
+    /// members of what holds them, and a number is an element of an array. `bytes` is the size that will be read.
     ///
     /// # Errors
     /// Where there is no such field, or it has another size.
@@ -305,6 +305,13 @@ impl<'a> Btf<'a> {
         let mut offset = 0u32;
         let mut budget = MAX_MEMBERS;
         for name in path {
+            if let Ok(nth) = name.parse::<u32>() {
+                let (element, size) =
+                    self.element(id, nth)?.ok_or_else(|| BtfError::NoField(full()))?;
+                offset = offset.saturating_add(size.saturating_mul(nth));
+                id = element;
+                continue;
+            }
             let (bits, member) =
                 self.member(id, name, 0, &mut budget)?.ok_or_else(|| BtfError::NoField(full()))?;
             if bits % 8 != 0 {
@@ -314,6 +321,16 @@ impl<'a> Btf<'a> {
             id = self.resolve(member)?;
         }
         Ok(Field { offset, size: self.size(id, 0)? })
+    }
+
+    /// Type and size of the elements of an array that has an `nth`.
+    fn element(&self, id: u32, nth: u32) -> Result<Option<(u32, u32)>, BtfError> {
+        let (home, array) = self.get(id)?;
+        if array.kind != kind::ARRAY || u32_at(home.bytes, array.body + 8)? <= nth {
+            return Ok(None);
+        }
+        let element = self.resolve(u32_at(home.bytes, array.body)?)?;
+        Ok(Some((element, self.size(element, 0)?)))
     }
 
     /// Offset in bits and type of a member; a bit field has no whole number of bytes.

@@ -84,6 +84,22 @@ fn anonymous_unions_and_typedefs_are_looked_into() {
 }
 
 #[test]
+fn elements_of_arrays_are_found() {
+    let mut b = Builder::new();
+    b.int("u64", 8);
+    // An array: its elements' type, its index' type, and how many.
+    b.words(&[0, kind::ARRAY << 24, 0, 1, 1, 31]);
+    b.aggregate("regs", kind::STRUCT, 256, &[("before", 1, 0), ("regs", 2, 64)]);
+    let bytes = b.build();
+    let btf = Btf::parse(&bytes).unwrap();
+    assert_eq!(btf.field("regs", &["regs", "0"], 8).unwrap().offset, 8);
+    assert_eq!(btf.field("regs", &["regs", "30"], 8).unwrap().offset, 248);
+    for missing in [&["regs", "31"][..], &["before", "0"], &["0"], &["regs", "0", "0"]] {
+        assert!(matches!(btf.field("regs", missing, 8), Err(BtfError::NoField(_))), "{missing:?}");
+    }
+}
+
+#[test]
 fn what_is_not_there_is_named() {
     let bytes = sample();
     let btf = Btf::parse(&bytes).unwrap();

@@ -26,7 +26,6 @@ struct Wanted(usize, Need, &'static [Place]);
 const WANTED: &[Wanted] = &[
     Wanted(field::TASK_FILES, Need::Both, &[("task_struct", &["files"], 8)]),
     Wanted(field::TASK_MM, Need::Both, &[("task_struct", &["mm"], 8)]),
-    Wanted(field::TASK_STATUS, Need::Tracepoint, &[("task_struct", &["thread_info", "status"], 4)]),
     Wanted(field::TASK_TGID, Need::Both, &[("task_struct", &["tgid"], 4)]),
     Wanted(field::MM_EXE_FILE, Need::Both, &[("mm_struct", &["exe_file"], 8)]),
     Wanted(field::FILES_COUNT, Need::Tracepoint, &[("files_struct", &["count"], 4)]),
@@ -81,15 +80,75 @@ const WANTED: &[Wanted] = &[
     Wanted(field::CQE_RES, Need::Nobody, &[("io_uring_cqe", &["res"], 4)]),
     Wanted(field::DIO_KIOCB, Need::Nobody, &[("iomap_dio", &["iocb"], 8)]),
     Wanted(field::DIO_SIZE, Need::Nobody, &[("iomap_dio", &["size"], 8)]),
-    Wanted(field::REGS_NUMBER, Need::Tracepoint, &[("pt_regs", &["orig_ax"], 8)]),
-    Wanted(field::REGS_ARG0, Need::Tracepoint, &[("pt_regs", &["di"], 8)]),
-    Wanted(field::REGS_ARG1, Need::Tracepoint, &[("pt_regs", &["si"], 8)]),
-    Wanted(field::REGS_ARG2, Need::Tracepoint, &[("pt_regs", &["dx"], 8)]),
-    Wanted(field::REGS_ARG3, Need::Tracepoint, &[("pt_regs", &["r10"], 8)]),
-    Wanted(field::REGS_ARG4, Need::Tracepoint, &[("pt_regs", &["r8"], 8)]),
-    Wanted(field::REGS_ARG5, Need::Tracepoint, &[("pt_regs", &["r9"], 8)]),
-    Wanted(field::COMPAT_ARG0, Need::Tracepoint, &[("pt_regs", &["bx"], 8)]),
-    Wanted(field::COMPAT_ARG1, Need::Tracepoint, &[("pt_regs", &["cx"], 8)]),
+];
+
+/// A processor, as far as the kernel's structures depend on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Machine {
+    X86,
+    Arm,
+}
+
+impl Machine {
+    /// The one that this program was built for.
+    const HERE: Self = if cfg!(target_arch = "aarch64") { Self::Arm } else { Self::X86 };
+
+    /// Registers and flags of threads.
+    const fn wanted(self) -> &'static [Wanted] {
+        match self {
+            Self::X86 => X86,
+            Self::Arm => ARM,
+        }
+    }
+
+    /// In the field `TASK_STATUS`: `TS_COMPAT`, or `TIF_32BIT`.
+    const fn compat_mask(self) -> u32 {
+        match self {
+            Self::X86 => 1 << 1,
+            Self::Arm => 1 << 22,
+        }
+    }
+}
+
+/// A field that only the tracepoint backend reads, and it cannot do without.
+const fn read_by_tracepoint(index: usize, place: &'static [Place]) -> Wanted {
+    Wanted(index, Need::Tracepoint, place)
+}
+
+use read_by_tracepoint as tp;
+
+/// The kernel copies the six arguments of a 32-bit program to bx, cx, dx, si, di, bp.
+const X86: &[Wanted] = &[
+    tp(field::TASK_STATUS, &[("task_struct", &["thread_info", "status"], 4)]),
+    tp(field::REGS_NUMBER, &[("pt_regs", &["orig_ax"], 8)]),
+    tp(field::REGS_ARG0, &[("pt_regs", &["di"], 8)]),
+    tp(field::REGS_ARG1, &[("pt_regs", &["si"], 8)]),
+    tp(field::REGS_ARG2, &[("pt_regs", &["dx"], 8)]),
+    tp(field::REGS_ARG3, &[("pt_regs", &["r10"], 8)]),
+    tp(field::REGS_ARG4, &[("pt_regs", &["r8"], 8)]),
+    tp(field::REGS_ARG5, &[("pt_regs", &["r9"], 8)]),
+    tp(field::COMPAT_ARG0, &[("pt_regs", &["bx"], 8)]),
+    tp(field::COMPAT_ARG1, &[("pt_regs", &["cx"], 8)]),
+    tp(field::COMPAT_ARG2, &[("pt_regs", &["dx"], 8)]),
+    tp(field::COMPAT_ARG3, &[("pt_regs", &["si"], 8)]),
+    tp(field::COMPAT_ARG4, &[("pt_regs", &["di"], 8)]),
+];
+
+/// When a call returns, its result is in the register of its first argument, which is kept beside.
+const ARM: &[Wanted] = &[
+    tp(field::TASK_STATUS, &[("task_struct", &["thread_info", "flags"], 8)]),
+    tp(field::REGS_NUMBER, &[("pt_regs", &["syscallno"], 4)]),
+    tp(field::REGS_ARG0, &[("pt_regs", &["orig_x0"], 8)]),
+    tp(field::REGS_ARG1, &[("pt_regs", &["regs", "1"], 8)]),
+    tp(field::REGS_ARG2, &[("pt_regs", &["regs", "2"], 8)]),
+    tp(field::REGS_ARG3, &[("pt_regs", &["regs", "3"], 8)]),
+    tp(field::REGS_ARG4, &[("pt_regs", &["regs", "4"], 8)]),
+    tp(field::REGS_ARG5, &[("pt_regs", &["regs", "5"], 8)]),
+    tp(field::COMPAT_ARG0, &[("pt_regs", &["orig_x0"], 8)]),
+    tp(field::COMPAT_ARG1, &[("pt_regs", &["regs", "1"], 8)]),
+    tp(field::COMPAT_ARG2, &[("pt_regs", &["regs", "2"], 8)]),
+    tp(field::COMPAT_ARG3, &[("pt_regs", &["regs", "3"], 8)]),
+    tp(field::COMPAT_ARG4, &[("pt_regs", &["regs", "4"], 8)]),
 ];
 
 /// The tables that the probes read.
@@ -107,8 +166,12 @@ impl Layout {
     /// # Errors
     /// Where a field that `backend` cannot do without is not there.
     pub(super) fn find(btf: &Btf<'_>, backend: Backend) -> Result<Self, BtfError> {
+        Self::of(Machine::HERE, btf, backend)
+    }
+
+    fn of(machine: Machine, btf: &Btf<'_>, backend: Backend) -> Result<Self, BtfError> {
         let mut offsets = [field::ABSENT; field::COUNT];
-        for Wanted(index, need, places) in WANTED {
+        for Wanted(index, need, places) in WANTED.iter().chain(machine.wanted()) {
             let needed = match need {
                 Need::Both => true,
                 Need::Fentry => backend == Backend::Fentry,
@@ -127,7 +190,9 @@ impl Layout {
         {
             return Err(BtfError::NoField("file.f_ref".to_owned()));
         }
-        Ok(Self { offsets, settings: settings(btf) })
+        let mut settings = settings(btf);
+        settings[setting::COMPAT_MASK] = machine.compat_mask();
+        Ok(Self { offsets, settings })
     }
 }
 
@@ -170,11 +235,13 @@ mod tests {
 
     #[test]
     fn every_field_is_wanted_once() {
-        let mut seen = [0; field::COUNT];
-        for Wanted(index, ..) in WANTED {
-            seen[*index] += 1;
+        for machine in [Machine::X86, Machine::Arm] {
+            let mut seen = [0; field::COUNT];
+            for Wanted(index, ..) in WANTED.iter().chain(machine.wanted()) {
+                seen[*index] += 1;
+            }
+            assert!(seen.iter().all(|n| *n == 1), "{machine:?}: {seen:?}");
         }
-        assert!(seen.iter().all(|n| *n == 1), "{seen:?}");
     }
 
     #[test]
@@ -187,5 +254,26 @@ mod tests {
         assert_ne!(layout.offsets[field::FILE_INODE], field::ABSENT);
         assert_eq!(layout.settings[setting::PAGE_SHIFT], 12);
         assert_ne!(layout.settings[setting::FOLIO_LARGE_MASK], 0);
+    }
+
+    /// `cargo xtask arm` says where the types of a kernel for ARM are.
+    #[test]
+    fn a_kernel_for_arm_has_what_the_probes_read() {
+        let Some(path) = std::env::var_os("FOUNDRY_BTF_OF_ARM") else {
+            println!("not asked for: FOUNDRY_BTF_OF_ARM is not set");
+            return;
+        };
+        let bytes = std::fs::read(path).unwrap();
+        let btf = Btf::parse(&bytes).unwrap();
+        for backend in [Backend::Tracepoint, Backend::Fentry] {
+            let layout = Layout::of(Machine::Arm, &btf, backend).unwrap();
+            // The registers are an array at the beginning, then come sp, pc and the flags.
+            assert_eq!(layout.offsets[field::REGS_ARG1], 8);
+            assert_eq!(layout.offsets[field::REGS_ARG5], 40);
+            assert_eq!(layout.offsets[field::REGS_ARG0], 34 * 8);
+            assert_eq!(layout.offsets[field::REGS_NUMBER], 35 * 8);
+            assert_eq!(layout.offsets[field::TASK_STATUS], 0);
+        }
+        assert!(Layout::of(Machine::X86, &btf, Backend::Tracepoint).is_err());
     }
 }

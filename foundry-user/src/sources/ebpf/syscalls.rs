@@ -92,7 +92,29 @@ const CALLS_OF_32_BIT: &[(libc::c_long, u8)] = &[
     (295, class::OPENAT),
     (192, class::MMAP), // mmap2
 ];
-#[cfg(not(target_arch = "x86_64"))]
+/// By the numbers of the 32-bit ARM table.
+#[cfg(target_arch = "aarch64")]
+const CALLS_OF_32_BIT: &[(libc::c_long, u8)] = &[
+    (4, class::WHOLE0),   // write
+    (146, class::WHOLE0), // writev
+    (181, class::WHOLE0), // pwrite64
+    (362, class::WHOLE0), // pwritev
+    (393, class::WHOLE0), // pwritev2
+    (187, class::WHOLE0), // sendfile
+    (239, class::WHOLE0), // sendfile64
+    (93, class::WHOLE0),  // ftruncate
+    (194, class::WHOLE0), // ftruncate64
+    (352, class::WHOLE0), // fallocate
+    (340, class::WHOLE2), // splice
+    (391, class::WHOLE2), // copy_file_range
+    (92, class::TRUNCATE),
+    (193, class::TRUNCATE), // truncate64
+    (5, class::OPEN),
+    (8, class::CREAT),
+    (322, class::OPENAT),
+    (192, class::MMAP), // mmap2
+];
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 const CALLS_OF_32_BIT: &[(libc::c_long, u8)] = &[];
 
 #[cfg(test)]
