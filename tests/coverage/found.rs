@@ -81,7 +81,6 @@ struct Window {
     /// Directories of which events named entries, and those to list.
     named: BTreeSet<(ArtifactId, Vec<u8>)>,
     listed: BTreeSet<ArtifactId>,
-    swept: bool,
     /// Tiles that were read.
     read: BTreeMap<ArtifactId, BTreeSet<u64>>,
 }
@@ -98,13 +97,19 @@ pub(super) fn classify(log: &Path, done: &[Done]) -> Vec<(&'static str, Cell)> {
         pipeline.step(input, &mut effects);
         effects.drain(..).for_each(|effect| told.effect(&effect));
     }
+    let last = done.last().map_or(0, |done| done.sync);
+    assert_eq!(told.current, last, "the recording has other syncs than were asked for");
     done.iter().map(|done| (done.name, told.cell(done))).collect()
 }
 
 #[derive(Default)]
 struct Recording {
-    /// The one that is under way, by number of the `sync` that will end it.
+    /// How often a `sync` that was asked for has ended.
     current: u64,
+    /// Events that were drained at last ask for a sweep.
+    swept: bool,
+    /// The daemon's own sync that ends a sweep: nobody asked for it.
+    own: Option<u64>,
     windows: BTreeMap<u64, Window>,
     /// Where artifacts were, at any time.
     paths: BTreeMap<PathBuf, BTreeSet<ArtifactId>>,
@@ -116,6 +121,16 @@ impl Recording {
     }
 
     fn input(&mut self, input: &Input) {
+        match input {
+            // Each drain begins with it.
+            Input::Tick { .. } => self.swept = false,
+            Input::Event(Event::Sweep { .. }) => self.swept = true,
+            Input::Sync { ticket } if self.swept && self.own.is_none() => {
+                self.own = Some(*ticket);
+                self.swept = false;
+            }
+            _ => {}
+        }
         let window = self.window();
         match input {
             Input::Event(Event::Dirty { artifact, .. }) => {
@@ -127,7 +142,6 @@ impl Recording {
             Input::Event(Event::Relist { dir, .. }) => {
                 window.listed.insert(*dir);
             }
-            Input::Event(Event::Sweep { .. }) => window.swept = true,
             Input::Read(ReadAnswer { artifact, part, .. }) => {
                 let (start, len) = match part {
                     ReadPart::Bytes { offset, bytes } => (*offset, bytes.0.len() as u64),
@@ -142,8 +156,12 @@ impl Recording {
 
     fn effect(&mut self, effect: &Effect) {
         let (artifact, path) = match effect {
-            Effect::SyncDone { ticket } => {
-                self.current = *ticket;
+            Effect::SyncDone { ticket } if self.own == Some(*ticket) => {
+                self.own = None;
+                return;
+            }
+            Effect::SyncDone { .. } => {
+                self.current += 1;
                 return;
             }
             Effect::Read(request) => (request.artifact, &request.path),
@@ -194,7 +212,6 @@ impl Recording {
                 let above = above.any(|dir| window.touches(dir));
                 match () {
                     () if named => Found::Exact,
-                    () if window.swept => Found::Sweep,
                     () if dirs.iter().any(|dir| window.listed.contains(dir)) => Found::Whole,
                     () if above => Found::Whole,
                     () => Found::Sweep,
