@@ -16,8 +16,11 @@ use std::process::Command;
 /// Where everything of this program is pinned.
 const ALL: &str = "/sys/fs/bpf/foundry";
 
-/// The probes that every kernel here takes; what is pinned and taken over is the same for all.
-const BACKEND: &str = "tracepoint";
+/// The probes that every kernel here takes, unless `FOUNDRY_PINS` names others; what is pinned and taken
+/// over is the same for all.
+fn backend() -> String {
+    std::env::var("FOUNDRY_PINS").unwrap_or_else(|_| "tracepoint".to_owned())
+}
 
 /// Each run keeps as much as fits a small machine.
 const SMALL: [(&str, &str); 1] = [("FOUNDRY_SIZES", "artifacts=1024,words=1024")];
@@ -52,10 +55,10 @@ impl Stage {
 
     fn start(&self, tree: &Path, more: &[&str]) -> Option<Daemon> {
         let more = [more, &["--no-listen"]].concat();
-        match Daemon::start_in(tree, &self.scratch.store(), BACKEND, &more, &SMALL) {
+        match Daemon::start_in(tree, &self.scratch.store(), &backend(), &more, &SMALL) {
             Ok(daemon) => Some(daemon),
             Err(Refusal::NotAllowed(why)) => {
-                skip(&format!("backend {BACKEND}: {why}"));
+                skip(&format!("the probes: {why}"));
                 None
             }
         }
@@ -185,7 +188,7 @@ fn a_start_that_fails_takes_nothing() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     for _ in 0..3 {
         let mut failing = Command::new(program::path());
-        failing.envs(SMALL).args(["--backend", BACKEND, "--pins", "--listen"]);
+        failing.envs(SMALL).args(["--backend", &backend(), "--pins", "--listen"]);
         failing.arg(taken.local_addr().unwrap().to_string());
         failing.arg("--watch").arg(stage.tree()).arg("--store").arg(stage.scratch.store());
         let said = program::finish(failing);

@@ -62,6 +62,11 @@ fn start(
                 Some(period) => backends::swept(sizes.hints, period),
                 None => backends::fanotify(sizes.hints),
             }?;
+            if place.keep {
+                tracing::warn!(
+                    "this backend has no probes that could outlive it: nothing is pinned"
+                );
+            }
             if pins::remove_all(place) {
                 tracing::warn!("what an earlier run kept is of no use to this backend: removed");
             }

@@ -123,15 +123,14 @@ fn watches() -> CheckDocument {
 
 /// Where probes that outlive the daemon are pinned.
 fn pins() -> CheckDocument {
-    let mounted = pins::is_mounted();
-    let (stores, runs) = pins::count();
-    let detail = match (mounted, runs) {
+    let detail = match (pins::is_mounted(), pins::count()) {
         (false, _) => format!("{} is no bpffs; --pins mounts it", pins::BPFFS),
-        (true, 0) => format!("bpffs at {}, nothing pinned", pins::BPFFS),
-        (true, _) => format!(
-            "bpffs at {}: {runs} runs of {stores} stores, which a start without --pins ends",
+        (true, Ok(0)) => format!("bpffs at {}, nothing pinned", pins::BPFFS),
+        (true, Ok(n)) => format!(
+            "bpffs at {}, those of {n} runs pinned: a start without --pins on their store ends them",
             pins::BPFFS
         ),
+        (true, Err(_)) => format!("bpffs at {}, only root sees what is pinned", pins::BPFFS),
     };
     CheckDocument {
         name: "probes that outlive the daemon",

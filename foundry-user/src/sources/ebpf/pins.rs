@@ -269,12 +269,16 @@ fn runs(home: &Path) -> Vec<(u64, PathBuf)> {
     runs
 }
 
-/// Stores that have state pinned here, and runs in all.
-#[must_use]
-pub fn count() -> (usize, usize) {
-    let Ok(entries) = fs::read_dir(Path::new(BPFFS).join(HOME)) else { return (0, 0) };
-    let each: Vec<usize> = entries.flatten().map(|entry| runs(&entry.path()).len()).collect();
-    (each.iter().filter(|runs| 0 < **runs).count(), each.iter().sum())
+/// Runs that are pinned here, of any store.
+///
+/// # Errors
+/// Where only root may look.
+pub fn count() -> io::Result<usize> {
+    match fs::read_dir(Path::new(BPFFS).join(HOME)) {
+        Ok(entries) => Ok(entries.flatten().map(|entry| runs(&entry.path()).len()).sum()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+        Err(error) => Err(error),
+    }
 }
 
 /// Whether bpffs is mounted where it belongs.
