@@ -16,6 +16,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 
 /// Bits of an entry of `pagemap`.
+const PM_SOFT_DIRTY: u64 = 1 << 55;
 const PM_EXCLUSIVE: u64 = 1 << 56;
 const PM_FILE: u64 = 1 << 61;
 const PM_SWAPPED: u64 = 1 << 62;
@@ -42,6 +43,9 @@ pub struct Pages {
     bytes: Vec<u8>,
     /// Frame numbers were seen, so that a clear dirty bit means clean.
     frames_seen: bool,
+    /// A page was marked as written: a kernel without soft-dirty bits marks none, and one with them every
+    /// page of a mapping that nobody has cleared the marks of.
+    marks_seen: bool,
 }
 
 impl Pages {
@@ -50,7 +54,7 @@ impl Pages {
     pub fn new(pagemap: File, kpageflags: Option<File>, scan: bool) -> Self {
         let regions = vec![PageRegion::default(); 1024];
         let bytes = vec![0; 8 * ENTRIES];
-        Self { pagemap, kpageflags, scan, regions, bytes, frames_seen: false }
+        Self { pagemap, kpageflags, scan, regions, bytes, frames_seen: false, marks_seen: false }
     }
 
     /// Whether `PAGEMAP_SCAN` has not been refused.
@@ -63,6 +67,12 @@ impl Pages {
     #[must_use]
     pub fn knows_dirty(&self) -> bool {
         self.frames_seen
+    }
+
+    /// Whether the kernel marks pages that are written to.
+    #[must_use]
+    pub fn marks_writes(&self) -> bool {
+        self.marks_seen
     }
 
     /// The states of the pages of a mapping.
@@ -130,6 +140,7 @@ impl Pages {
                 break;
             }
             let entries: Vec<u64> = words(&self.bytes[..8 * got]).collect();
+            self.marks_seen |= entries.iter().any(|entry| entry & PM_SOFT_DIRTY != 0);
             let flags = self.flags(&entries);
             for (entry, flags) in entries.iter().zip(flags) {
                 let state = state(*entry, flags);

@@ -73,6 +73,9 @@ pub struct Abilities {
     pub scans_pages: bool,
     /// Which pages are dirty: that needs privileges.
     pub knows_dirty: bool,
+    /// The kernel marks pages that are written to (soft-dirty). The marks are left alone: to use them is to
+    /// clear them, which takes them from others (CRIU) and costs the process a fault for each page.
+    pub marks_writes: bool,
 }
 
 /// `PF_KTHREAD` of the kernel's `sched.h`.
@@ -182,7 +185,8 @@ impl Target {
             pages.states(mapping).map_err(|e| self.explain("pagemap", e))?;
         }
         let (scans_pages, knows_dirty) = (pages.scans(), pages.knows_dirty());
-        Ok(Abilities { asks_mappings, scans_pages, knows_dirty })
+        let marks_writes = pages.marks_writes();
+        Ok(Abilities { asks_mappings, scans_pages, knows_dirty, marks_writes })
     }
 
     /// All its mappings from `smaps`, which also says which are populated: slow, and only needed where

@@ -485,3 +485,18 @@ fn code_of_a_file_that_is_gone_is_named() {
     let FactValue::List(gone) = &facts["process.replaced_libraries"] else { panic!("{facts:?}") };
     assert_eq!(gone, &[program.display().to_string()]);
 }
+
+/// Bit 55 of an entry of `pagemap` says that the page was written to; a kernel without soft-dirty sets none.
+#[test]
+fn marks_of_writes_are_known_where_the_kernel_has_them() {
+    let mapping = maps::parse(&b"1000-4000 rw-p 00000000 00:00 0 \n"[..]).unwrap().remove(0);
+    for (marks, marked) in [([0, 0, 0], false), ([0, 0, 1_u64 << 55], true)] {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let present = marks.map(|mark| 1 << 63 | mark);
+        let entries = [0].into_iter().chain(present).flat_map(u64::to_ne_bytes);
+        std::fs::write(file.path(), entries.collect::<Vec<u8>>()).unwrap();
+        let mut pages = pages::Pages::new(file.reopen().unwrap(), None, false);
+        assert_eq!(pages.states(&mapping).unwrap(), [PageRun { count: 3, state: page::RESIDENT }]);
+        assert_eq!(pages.marks_writes(), marked);
+    }
+}

@@ -144,12 +144,17 @@ fn pins() -> CheckDocument {
 fn memory() -> CheckDocument {
     let tried = Target::open(std::process::id()).and_then(|target| target.abilities());
     let detail = match &tried {
-        Ok(Abilities { asks_mappings, scans_pages, knows_dirty }) => {
+        Ok(Abilities { asks_mappings, scans_pages, knows_dirty, marks_writes }) => {
             let of = |able: &bool, yes: &str, no: &str| (if *able { yes } else { no }).to_owned();
             [
                 of(asks_mappings, "mappings one by one", "mappings as text"),
                 of(scans_pages, "populated pages by a scan", "every page is asked for"),
                 of(knows_dirty, "dirty pages known", "dirty pages not known"),
+                of(
+                    marks_writes,
+                    "soft-dirty marks, which are left to others such as CRIU",
+                    "no soft-dirty marks",
+                ),
                 "what pages hold is read again and compared".to_owned(),
             ]
             .join(", ")
