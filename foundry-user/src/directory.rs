@@ -28,12 +28,13 @@ const MOST: u64 = 1 << 44;
 const FACE_LEVELS: u32 = 3;
 
 /// A file, directory or process as the directory above shows it: at most 64 cells.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Face {
     /// Bytes that it shows: of a file, or of the plane of another artifact.
     extent: u64,
     level: u32,
-    cells: Arc<[Cell]>,
+    /// `None` where there is but one, the top: most files are small.
+    cells: Option<Arc<[Cell]>>,
     top: Cell,
     digest: u64,
     /// The package that a file came with.
@@ -64,7 +65,8 @@ impl Face {
         let top = coarser(&cells, u32::MAX).first().copied().unwrap_or(ZERO_CELL);
         let digest = blake3::hash(cells.as_flattened());
         let digest = digest.as_bytes().first_chunk().map_or(0, |start| u64::from_le_bytes(*start));
-        Self { extent, level, cells: cells.into(), top, digest, package: None }
+        let cells = (cells.len() != 1).then(|| cells.into());
+        Self { extent, level, cells, top, digest, package: None }
     }
 
     /// The face that a file's brick shows.
@@ -94,10 +96,14 @@ impl Face {
         self.package.as_ref()
     }
 
+    fn cells(&self) -> &[Cell] {
+        self.cells.as_deref().unwrap_or(std::slice::from_ref(&self.top))
+    }
+
     /// The cells, and their level of the plane.
     #[must_use]
     pub fn into_cells(self) -> (u32, Vec<Cell>) {
-        (self.level, self.cells.to_vec())
+        (self.level, self.cells().to_vec())
     }
 
     /// The face that a brick of parts shows: everything up to the last plot of its plane.
@@ -120,7 +126,7 @@ impl Face {
 
     /// The cells `range` of the plane's level `order`.
     fn at(&self, order: u32, range: Range<u64>) -> Vec<Cell> {
-        let shown = coarser(&self.cells, order.saturating_sub(self.level));
+        let shown = coarser(self.cells(), order.saturating_sub(self.level));
         let finer = self.level.saturating_sub(order).saturating_mul(2);
         let cell = |i: u64| {
             let at = i.checked_shr(finer).and_then(|at| usize::try_from(at).ok());

@@ -33,7 +33,7 @@ fn a_face_is_what_the_brick_shows_and_small() {
         let mut leaves = Vec::new();
         cells::leaves(&bytes, &mut leaves);
         assert_eq!(face, Face::of_leaves(size, &leaves), "{size}");
-        assert!(face.cells.len() <= 64, "{size}: {}", face.cells.len());
+        assert!(face.cells().len() <= 64, "{size}: {}", face.cells().len());
         let mut top = Vec::new();
         brick.cells(top_level(size), 0..1, &mut top).unwrap();
         assert_eq!(face.top, top.first().copied().unwrap_or(ZERO_CELL), "{size}");
@@ -107,7 +107,7 @@ fn a_directory_is_drawn_from_its_own_brick() {
         let mut total = Total::default();
         inside.iter().for_each(|entry| entry.add_to(&mut total));
         let face = Face::of_plane(&child, layout.parts()).unwrap();
-        assert!(face.cells.len() <= 64 && !face.cells.is_empty());
+        assert!(face.cells().len() <= 64 && !face.cells().is_empty());
         let below = Below { total, entries: files, face: Some(face.clone()) };
         let entry = Entry { name: b"c".to_vec(), stat: None, body: Body::Directory(below) };
         let (above, shown) = folded(b"/d", &[file("large", 3 << 20, [1; 4]), entry]);

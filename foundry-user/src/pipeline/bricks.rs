@@ -133,7 +133,8 @@ pub(super) struct Orphan {
 /// All bricks of the watched trees.
 #[derive(Debug, Default)]
 pub(super) struct Bricks {
-    at: BTreeMap<OsBytes, Brick>,
+    /// Boxed: a tree of large values is half empty.
+    at: BTreeMap<OsBytes, Box<Brick>>,
     orphans: BTreeMap<OsBytes, Orphan>,
     /// Orphans by their last owner.
     left_by: BTreeSet<(ArtifactId, OsBytes)>,
@@ -143,11 +144,11 @@ pub(super) struct Bricks {
 
 impl Bricks {
     pub(super) fn get(&self, path: &[u8]) -> Option<&Brick> {
-        self.at.get(path)
+        self.at.get(path).map(|brick| &**brick)
     }
 
     pub(super) fn get_mut(&mut self, path: &[u8]) -> Option<&mut Brick> {
-        self.at.get_mut(path)
+        self.at.get_mut(path).map(|brick| &mut **brick)
     }
 
     /// A brick the store had before this run.
@@ -163,7 +164,7 @@ impl Bricks {
         let date = state.map(|s| s.at);
         let known = if self.forgot { Known::DOUBTFUL } else { Known::default() };
         let brick = Brick { state, date, stored: true, face, directory, known, ..Brick::default() };
-        self.at.insert(path.clone(), brick);
+        self.at.insert(path.clone(), Box::new(brick));
         self.orphans.insert(path, orphan);
     }
 
@@ -188,7 +189,7 @@ impl Bricks {
     /// The directory is at `path` again, or was there before this run: the brick there is its own.
     pub(super) fn keep_directory(&mut self, path: &[u8], owner: ArtifactId) {
         let left = |b: &Brick| b.directory && b.owner.is_none();
-        if self.at.get(path).is_some_and(left) {
+        if self.get(path).is_some_and(left) {
             self.take_directory(path, owner);
         }
     }

@@ -197,6 +197,8 @@ impl Registry {
     pub(super) fn attach(&mut self, dir: ArtifactId, name: &[u8], id: ArtifactId) {
         self.put(dir, name, Child::Node(id));
         if let Some(n) = self.nodes.get_mut(&id) {
+            // Most have one place, and there may be millions: no room for more is kept.
+            n.places.reserve_exact(1);
             n.places.push(Place { dir, name: name.to_vec() });
         }
     }
