@@ -104,6 +104,11 @@ macro_rules! on_backend {
             }
 
             #[test]
+            fn an_installation_in_the_tree() {
+                super::trees::an_installation(BACKEND);
+            }
+
+            #[test]
             fn a_burst_of_names() {
                 super::trees::a_burst(BACKEND);
             }

@@ -1,6 +1,6 @@
 //! What people do to whole trees: after a sync every directory's brick is that of a fresh look.
 //!
-//! Knows: cargo, git, many names at once. Must never know: how changes are found.
+//! Knows: cargo, git, npm, many names at once. Must never know: how changes are found.
 //! Keeps: `verify --all` compares each directory's brick with the tree and its picture with its entries.
 
 use super::start;
@@ -12,6 +12,9 @@ use std::process::Command;
 
 /// Names made and removed in one burst.
 const NAMES: u64 = 3_000;
+
+/// Packages that are installed.
+const PACKAGES: u32 = 60;
 
 fn shell(directory: &Path, script: &str) -> bool {
     let mut command = Command::new("sh");
@@ -63,6 +66,39 @@ pub(super) fn a_checkout(backend: &str) {
         daemon.sync();
         daemon.verify_all();
     }
+}
+
+/// `npm ci` of a lock file with many small packages, which come from files: no registry is asked.
+pub(super) fn an_installation(backend: &str) {
+    let scratch = Scratch::new();
+    let (app, packed) = (scratch.tree().join("app"), scratch.tree().join("packed"));
+    fs::create_dir_all(&app).unwrap();
+    fs::create_dir_all(&packed).unwrap();
+    let pack = format!(
+        "for i in $(seq {PACKAGES}); do mkdir -p p/package/lib/deep/er && cd p/package
+        echo '{{\"name\": \"small-'$i'\", \"version\": \"1.0.'$i'\"}}' > package.json
+        seq $i 400 > index.js && seq $((i * 3)) > lib/deep/er/f.js && echo $i > lib/deep/README
+        cd ../.. && tar -czf small-$i.tgz -C p package && rm -r p; done"
+    );
+    assert!(shell(&packed, &pack));
+    let needs: Vec<String> = (1..=PACKAGES)
+        .map(|i| format!("\"small-{i}\": \"file:../packed/small-{i}.tgz\""))
+        .collect();
+    let manifest = format!("{{\"name\": \"app\", \"dependencies\": {{{}}}}}\n", needs.join(", "));
+    fs::write(app.join("package.json"), manifest).unwrap();
+    let npm = "--offline --no-audit --no-fund --no-update-notifier --loglevel=error";
+    if !shell(&app, &format!("npm install --package-lock-only {npm}")) {
+        skip("there is no npm");
+        return;
+    }
+    let Some(daemon) = start(&scratch, backend, &[]) else { return };
+    // The second one removes what the first has made.
+    for _ in 0..2 {
+        assert!(shell(&app, &format!("npm ci {npm}")));
+        daemon.sync();
+        daemon.verify_all();
+    }
+    assert!(app.join("node_modules/small-7/lib/deep/er/f.js").is_file());
 }
 
 /// Thousands of names at once cost a few commits of their directory, not thousands.
