@@ -48,6 +48,22 @@ export function elsewhereTests(t) {
         await page.waitForSelector(".hits li");
         await page.keyboard.press("Enter");
         await page.waitForFunction(() => document.querySelector(".inspector h2")?.textContent === "file-13");
+        // Facts, and the stretches that a file is made of, are there without a server, too.
+        await page.waitForFunction(() => /entropy/.test(document.querySelector(".facts")?.textContent ?? ""));
+        const hash = await page.evaluate(() => document.querySelector(".inspector code").title);
+        assert.match(hash, /^[0-9a-f]{64}$/);
+        await page.keyboard.press("Escape");
+        const finds = async (words) => {
+          await page.focus("#stage");
+          await page.keyboard.press("/");
+          await page.fill(".search input", words);
+          await page.waitForFunction((w) => document.querySelector(".search input").value === w && /^\d+ finds?/.test(document.querySelector(".search .note").textContent), words);
+          const note = await page.textContent(".search .note");
+          await page.keyboard.press("Escape");
+          return note;
+        };
+        assert.equal(await finds(`hash:${hash.slice(0, 20)}`), "1 find");
+        assert.match(await finds("fact:entropy"), /^0 finds; there may be more/, "it says what it does not look into");
         // A tile that is all void has no file.
         assert.deepEqual(complaints.filter((text) => !/404/.test(text)), []);
       } finally {

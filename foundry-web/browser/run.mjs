@@ -7,6 +7,7 @@ import path from "node:path";
 import { controlTests } from "./controls.mjs";
 import { makeTree, startDaemon } from "./daemon.mjs";
 import { elsewhereTests } from "./elsewhere.mjs";
+import { floodTests } from "./flood.mjs";
 import { mapTests } from "./map.mjs";
 import { memoryTests } from "./memory.mjs";
 import { launch, open } from "./page.mjs";
@@ -24,7 +25,7 @@ t.daemon = await startDaemon(t.program, place);
 /** Only tests whose names hold this, after the first. */
 const only = process.env.FOUNDRY_ONLY ?? "";
 let [passed, failed] = [0, 0];
-for (const [name, test] of Object.entries({ ...mapTests(t), ...controlTests(t), ...elsewhereTests(t), ...memoryTests(t), ...truthTests(t) })) {
+for (const [name, test] of Object.entries({ ...mapTests(t), ...controlTests(t), ...elsewhereTests(t), ...memoryTests(t), ...truthTests(t), ...floodTests(t) })) {
   if (passed > 0 && !name.includes(only)) continue;
   const begun = Date.now();
   try {

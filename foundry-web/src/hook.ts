@@ -25,6 +25,7 @@ function makeHook(app: App) {
     settled: () => app.drawn && app.stats.wanted > 0 && app.stats.ready === app.stats.wanted && app.tiles.pending() === 0,
     tiles: () => ({ wanted: app.stats.wanted, ready: app.stats.ready, loaded: app.tiles.loaded, unchanged: app.tiles.unchanged, latencies: [...app.tiles.latencies] }),
     frames: () => [...app.stats.frames],
+    forgetFrames: () => void app.stats.frames.splice(0),
     heard: () => [...app.stats.heardAt],
     live: () => app.live.state,
     drop: () => app.live.drop(),

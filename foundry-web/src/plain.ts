@@ -13,9 +13,14 @@ export interface Files {
 }
 
 const MOST_HITS = 200;
+/** What is no name, and found only where it is asked for. */
+const isSaid = (hit: Hit): boolean => hit.kind === "hash" || hit.kind === "fact" || hit.kind === "note";
 const KINDS: Record<string, (hit: Hit) => boolean> = {
   sym: (hit) => hit.kind === "symbol",
-  path: (hit) => hit.kind !== "symbol",
+  path: (hit) => hit.kind !== "symbol" && !isSaid(hit),
+  hash: (hit) => hit.kind === "hash",
+  "build-id": (hit) => hit.kind === "fact",
+  note: (hit) => hit.kind === "note",
 };
 
 export class Plain {
@@ -72,14 +77,14 @@ export class Plain {
   async search(query: string): Promise<{ hits: Hit[]; complete: boolean }> {
     this.hits ??= this.files.json<{ hits: Hit[] }>("api/v1/index");
     const { hits } = await this.hits;
-    const found = /^\s*(\w+):\s*(.*)$/.exec(query);
+    const found = /^\s*([\w-]+):\s*(.*)$/.exec(query);
     const kind = found && KINDS[found[1] ?? ""];
     const word = (kind ? (found[2] ?? "") : query).trim().toLowerCase();
     if (word === "") return { hits: [], complete: true };
-    const name = (hit: Hit): string => (word.includes("/") || hit.kind === "symbol" ? hit.text : (hit.text.split("/").pop() ?? ""));
-    const all = hits.filter((hit) => (!kind || kind(hit)) && name(hit).toLowerCase().includes(word));
-    // Bytes, facts and hashes are in the bricks, which nobody opens here.
-    return { hits: all.slice(0, MOST_HITS), complete: all.length <= MOST_HITS && !query.includes('"') };
+    const name = (hit: Hit): string => (word.includes("/") || hit.kind === "symbol" || isSaid(hit) ? hit.text : (hit.text.split("/").pop() ?? ""));
+    const all = hits.filter((hit) => (kind ? kind(hit) : !isSaid(hit)) && name(hit).toLowerCase().includes(word));
+    // Bytes and the other facts are in the bricks, which nobody opens here.
+    return { hits: all.slice(0, MOST_HITS), complete: all.length <= MOST_HITS && !/"|=|^\s*fact:/.test(query) };
   }
 
   /** Bytes of a file, from the tiles of level 0 that they lie in. */

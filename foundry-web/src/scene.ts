@@ -143,10 +143,13 @@ export abstract class Scene {
   protected loop(): void {
     const step = (now: number): void => {
       this.frame = requestAnimationFrame(step);
+      const begun = performance.now();
       this.advance(now);
+      if (!this.dirty && !this.untended) return;
       // A flight, a fading pulse or a tile that waits for its turn asks for the next frame itself.
       if (this.dirty) this.draw(now);
-      else if (this.untended) this.drawTiles(now);
+      else this.drawTiles(now);
+      this.stats.frame(performance.now() - begun);
     };
     this.frame = requestAnimationFrame(step);
   }
@@ -168,13 +171,12 @@ export abstract class Scene {
 
   /** Asks for tiles that are missing, and shows those that are here. */
   protected drawTiles(now: number): void {
-    const begun = performance.now();
     this.untended = false;
     const { show, wanted, level, later } = this.tiles.update(this.camera, this.view, now);
     const moving = this.renderer.draw(show, this.camera, this.view, now);
     this.renderer.sweep((key) => this.tiles.tiles.has(key));
     this.subscribe(wanted, level);
-    this.stats.frame(performance.now() - begun, wanted.length, wanted.filter((t) => t.data && !t.stale).length);
+    this.stats.tiles(wanted.length, wanted.filter((t) => t.data && !t.stale).length);
     // Drawing twice as fine where the machine is slow is no use to anyone.
     if (this.stats.slow()) this.renderer.smooth = false;
     if (moving || wanted.some((t) => t.retryAt > now)) this.tend();

@@ -13,9 +13,13 @@ export class Stats {
   /** The newest thing heard, and when. */
   heardAt: { path: string; at: number }[] = [];
 
-  frame(ms: number, wanted: number, ready: number): void {
+  /** The page's own time for a frame, with everything that is drawn over the tiles. */
+  frame(ms: number): void {
     this.frames.push(ms);
     if (this.frames.length > KEEP) this.frames.shift();
+  }
+
+  tiles(wanted: number, ready: number): void {
     this.wanted = wanted;
     this.ready = ready;
   }

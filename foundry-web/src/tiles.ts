@@ -32,6 +32,8 @@ const MOST_REQUESTS = 12;
 export const FADE_IN_MS = 180;
 /** Between two looks at what is only held ready. */
 const LAZY_MS = 1000;
+/** As long as something that is looked at is awaited. */
+const BUSY_LAZY_MS = 4000;
 
 /** Whether the newest is not here; what is under way is not here yet. */
 function lacks(tile: Tile): boolean {
@@ -110,7 +112,7 @@ export class TileStore {
     if (lacks(topTile) && !wanted.includes(topTile)) {
       // What is looked at goes first: nobody waits for the newest of what is only held ready.
       const held = topTile.data !== undefined && topTile.request === null;
-      const due = held ? Math.max(topTile.askedAt + LAZY_MS, asked.length > 0 ? now + 1 : 0) : 0;
+      const due = held ? topTile.askedAt + (asked.length > 0 ? BUSY_LAZY_MS : LAZY_MS) : 0;
       if (due <= now) asked.push(topTile);
       else later = due;
     }

@@ -70,6 +70,13 @@ it("what is only held ready is asked for again after what is looked at, and not 
   const tops = (): number[] => said.filter((m) => m.kind === "load" && m.level === 3).map((m) => (m.kind === "load" ? m.id : 0));
   tiles.update(HERE, VIEW, 10);
   answer(tops()[0] as number);
+  // While what is looked at is awaited, later than else.
+  tiles.markStale(3, 0);
+  expect(tiles.update(HERE, VIEW, 20).later).toBe(4010);
+  for (let round = 0; round < 5; round++) {
+    for (const m of said) if (m.kind === "load") answer(m.id);
+    tiles.update(HERE, VIEW, 20);
+  }
   for (let at = 20; at < 60; at++) {
     tiles.markStale(3, 0);
     expect(tiles.update(HERE, VIEW, at).later).toBe(1010);

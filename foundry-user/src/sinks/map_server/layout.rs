@@ -118,6 +118,9 @@ fn order_of(size: u64) -> u32 {
     (LEAST_ORDER..MOST_ORDER).find(|order| cells(*order) >= size).unwrap_or(MOST_ORDER)
 }
 
+/// The most room that a directory gets beyond what it asks for.
+const MOST_ROOM: u64 = cells(12);
+
 /// Processes begin and end at tiles: at level 0 a tile holds bytes or it does not, and they have none.
 const PROCESS_ORDER: u32 = 8;
 
@@ -381,19 +384,17 @@ impl Layout {
         let node = &self.nodes[dir as usize];
         let parent = node.parent;
         let held: u64 = node.runs.iter().map(|run| run.len()).sum();
-        // A first run fits what asked for it; later ones bring room for more of the kind, and a small
-        // thing in a large directory moves no horizon.
-        let wanted = if held == 0 {
-            len
-        } else {
-            (len + len / 4).max((held / 8).min(len.saturating_mul(16)))
-        };
+        // A first run fits what asked for it; later ones bring room for more of the kind: not much for
+        // what is large, which has its own, nor because the directory is.
+        let more =
+            (len / 4).min(MOST_ROOM).max((held / 8).min(len.saturating_mul(16)).min(MOST_ROOM));
+        let wanted = if held == 0 { len } else { len.saturating_add(more) };
         let grain = grain_of(wanted);
-        let more = wanted.next_multiple_of(grain);
-        let start = self.allot(parent, more, align.max(grain), placed);
+        let given = wanted.next_multiple_of(grain);
+        let start = self.allot(parent, given, align.max(grain), placed);
         let node = &mut self.nodes[dir as usize];
-        node.runs.push(Run { start, end: start + more });
-        node.free.insert(start, start + more);
+        node.runs.push(Run { start, end: start + given });
+        node.free.insert(start, start + given);
         placed.directories.push(parent);
         take(&mut node.free, len, align, start).unwrap_or(start)
     }

@@ -94,7 +94,7 @@ pub(super) fn search(
 /// Most regions of one artifact that are found in a folder of plain files.
 const MOST_REGIONS: usize = 500;
 
-/// Every name there is: what a search without a server looks through.
+/// Every name, hash, build id and opinion there is: what a search without a server looks through.
 pub(super) fn everything(world: &World, bricks: &Bricks) -> Vec<Hit> {
     let mut hits = vec![];
     for (id, node) in (0_u32..).map_while(|id| Some((id, world.layout.node(id)?))) {
@@ -114,11 +114,17 @@ pub(super) fn everything(world: &World, bricks: &Bricks) -> Vec<Hit> {
             index: index + start,
         };
         hits.push(hit(kind(node.kind), path.clone(), 0, node.size));
-        if world.summary(id).is_none() {
-            continue;
-        }
-        let mut regions =
-            bricks.open(&raw, None).ok().and_then(|b| b.regions().ok()).unwrap_or_default();
+        let Some(summary) = world.summary(id) else { continue };
+        let hash = summary.blake3.map(|hash| blake3::Hash::from(hash).to_hex().to_string());
+        hits.extend(hash.map(|hash| hit("hash", hash, 0, node.size)));
+        let Ok(brick) = bricks.open(&raw, None) else { continue };
+        let facts = record::of(&brick).unwrap_or_default();
+        let build = Words::BuildId(String::new()).in_facts(&facts);
+        hits.extend(build.into_iter().map(|line| hit("fact", line, 0, node.size)));
+        let note = brick.annotation().ok().flatten();
+        let note = note.and_then(|note| Words::Note("summary".to_owned()).in_note(&note));
+        hits.extend(note.map(|line| hit("note", line, 0, node.size)));
+        let mut regions = brick.regions().unwrap_or_default();
         regions.sort_by_key(|region| std::cmp::Reverse(region.end - region.start));
         let named = regions.into_iter().filter(|region| !region.name.is_empty());
         hits.extend(named.take(MOST_REGIONS).map(|r| hit("symbol", r.name, r.start, r.end)));

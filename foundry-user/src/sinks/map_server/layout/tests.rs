@@ -69,6 +69,23 @@ fn a_deep_tree_wastes_no_more_than_a_flat_one() {
     assert!(used * 10 > layout.end() * 6, "{used} of {}", layout.end());
 }
 
+/// Roots below one directory come one by one, and it grows with each.
+#[test]
+fn trees_that_come_one_by_one_lie_close() {
+    let mut layout = Layout::new();
+    let mut used = 0;
+    for i in 0..6_u64 {
+        let children =
+            (0..20).map(|n| file(&format!("f{n}"), 9_000_000 + i * n * 100_000)).collect();
+        let name = format!("root{i}").into_bytes();
+        let tree = Tree { name, kind: NodeKind::Directory, size: 0, children };
+        used += tree.children.iter().map(|child| child.size).sum::<u64>();
+        layout.place_tree(b"/usr/lib", tree);
+    }
+    check(&layout);
+    assert!(used * 10 > layout.end() * 7, "{used} of {}", layout.end());
+}
+
 /// A file that begins at no multiple of its square is next to its neighbour, and a new one in a large
 /// directory does not make the world half as large again.
 #[test]

@@ -1,1 +1,0 @@
-import"./index-DMRHj3CU.js";import"./init-DvcLopAV.js";

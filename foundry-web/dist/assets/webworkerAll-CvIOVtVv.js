@@ -1,0 +1,1 @@
+import"./index-_zdbjrLr.js";import"./init-2oh4NkdD.js";
