@@ -104,7 +104,7 @@ fn keep_busy(dir: &Path, seed: u64, stop: &AtomicBool) -> u64 {
 }
 
 /// Waits so long: a moment that chance has chosen, not an event.
-fn pass(time: Duration) {
+pub(super) fn pass(time: Duration) {
     let (_keep, never) = channel::<()>();
     never.recv_timeout(time).ok();
 }

@@ -4,14 +4,16 @@
 //! Keeps: after a `sync` of the next daemon every brick is what the disk is, though no time of any file
 //! tells; where nothing can be taken over, that is said and files are compared by their times.
 
-use crate::support::daemon::{Daemon, Refusal};
+use super::crash;
+use crate::support::daemon::{Daemon, Refusal, dies_with_this_thread};
 use crate::support::mount::{Mount, run};
-use crate::support::{Scratch, act, brick, program, skip, unseen};
+use crate::support::{Random, Scratch, act, brick, program, seed, skip, unseen};
 use rustix::process::Signal;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 /// Where everything of this program is pinned.
 const ALL: &str = "/sys/fs/bpf/foundry";
@@ -62,6 +64,16 @@ impl Stage {
                 None
             }
         }
+    }
+
+    /// A start that nobody waits for.
+    fn command(&self, more: &[&str]) -> Command {
+        let mut command = Command::new(program::path());
+        command.envs(SMALL).args(["--backend", &backend()]).args(more);
+        command.arg("--watch").arg(self.tree()).arg("--store").arg(self.scratch.store());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        dies_with_this_thread(&mut command);
+        command
     }
 
     /// Where the store's runs are pinned.
@@ -175,6 +187,49 @@ fn written_without_a_trace() {
     assert!(daemon.stop().0.success());
 }
 
+/// Kills at random moments, many of them in the middle of a takeover, and changes without a trace after
+/// each: the last start finds all of them.
+#[test]
+fn killed_while_it_takes_over() {
+    const FILES: u64 = 300;
+    let mut random = Random::new(seed());
+    let Some(stage) = Stage::new() else { return };
+    let file = |nth: u64| stage.tree().join(format!("file{nth}"));
+    for nth in 0..FILES {
+        act::write(&file(nth), &random.bytes(20_000)).unwrap();
+    }
+    let Some(daemon) = stage.start(&stage.tree(), &["--pins"]) else { return };
+    daemon.sync();
+    daemon.kill();
+    let mut most = 0;
+    for _ in 0..5 {
+        for _ in 0..3 {
+            let path = file(random.below(FILES));
+            let before = times(&path);
+            unseen::store(&path, 10_000).unwrap();
+            assert_eq!(before, times(&path), "a mapping on tmpfs moves no time");
+        }
+        let mut child = stage.command(&["--pins"]).spawn().unwrap();
+        // Once its own state is pinned, it takes over.
+        let before = stage.runs();
+        while child.try_wait().unwrap().is_none()
+            && stage.runs().iter().all(|run| before.contains(run))
+        {
+            crash::pass(Duration::from_millis(1));
+        }
+        crash::pass(Duration::from_micros(random.below(900_000)));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        most = most.max(stage.runs().len());
+    }
+    assert!(most <= 3, "{most} runs are pinned");
+    let Some(daemon) = stage.start(&stage.tree(), &[]) else { return };
+    daemon.sync();
+    daemon.verify_all();
+    assert_eq!(stage.runs().len(), 0, "{}", daemon.log());
+    assert!(daemon.stop().0.success());
+}
+
 /// A start that fails before it has looked at anything leaves what was pinned to the next one.
 #[test]
 fn a_start_that_fails_takes_nothing() {
@@ -187,11 +242,8 @@ fn a_start_that_fails_takes_nothing() {
     unseen::store(&file, 50_000).unwrap();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     for _ in 0..3 {
-        let mut failing = Command::new(program::path());
-        failing.envs(SMALL).args(["--backend", &backend(), "--pins", "--listen"]);
-        failing.arg(taken.local_addr().unwrap().to_string());
-        failing.arg("--watch").arg(stage.tree()).arg("--store").arg(stage.scratch.store());
-        let said = program::finish(failing);
+        let address = taken.local_addr().unwrap().to_string();
+        let said = program::finish(stage.command(&["--pins", "--listen", &address]));
         assert!(said.code.is_some_and(|code| code != 0), "{said:?}");
         assert_eq!(stage.runs().len(), 1, "{said:?}");
     }

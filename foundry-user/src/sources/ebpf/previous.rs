@@ -1,7 +1,8 @@
 //! What an earlier run's probes have collected since that run ended.
 //!
 //! Knows: the ABI of the probes. Must never know: who is asked about, what follows from the answer.
-//! Keeps: nothing is cleared: whoever asks twice hears the same or more.
+//! Keeps: nothing is cleared: whoever asks twice hears the same or more, also the next run, where this
+//! one is killed before it has made use of it.
 
 use super::pins;
 use super::shared::SharedWords;
@@ -11,7 +12,6 @@ use crate::event::Extents;
 use aya::maps::{HashMap, Map, MapData, MapError, RingBuf};
 use foundry_common::abi::{Geometry, mapping, state};
 use foundry_common::record::{self, Record};
-use std::collections::HashSet;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -27,8 +27,6 @@ pub(super) struct Previous {
     files: SharedWords,
     bitmaps: SharedWords,
     life: RingBuf<MapData>,
-    /// Slots that were mapped shared and writable since that run ended.
-    mapped: HashSet<u32>,
 }
 
 /// What is known of an inode.
@@ -57,7 +55,6 @@ impl Previous {
             files: words("FILES", STATE_WORDS)?,
             bitmaps: words("BITMAPS", 1)?,
             life: map("LIFE")?.try_into().map_err(broken)?,
-            mapped: HashSet::new(),
         })
     }
 
@@ -71,8 +68,7 @@ impl Previous {
             word.map_or(0, |word| word.load(SeqCst))
         };
         let (summary, flags) = (word(0), word(2));
-        let mapped = word(MAPPED_WORD) != 0 || self.mapped.contains(&slot);
-        if flags & state::WHOLE != 0 || (mapped && !sees_stores) {
+        if flags & state::WHOLE != 0 || (word(MAPPED_WORD) != 0 && !sees_stores) {
             return Found::Changed(Extents::Whole);
         }
         if summary == 0 {
@@ -87,13 +83,16 @@ impl Previous {
         Found::Changed(found.unwrap_or(Extents::Whole))
     }
 
-    /// Takes note of mappings that were made.
+    /// Takes note of mappings that were made, where it stays: what is read from the ring is gone from it.
     fn hear(&mut self) {
         while let Some(item) = self.life.next() {
             if let Ok(Record::Mmap(record)) = record::parse(&item)
                 && record.flags & mapping::SHARED_WRITABLE != 0
             {
-                self.mapped.insert(record.slot);
+                let nth = index(record.slot).saturating_mul(STATE_WORDS) + MAPPED_WORD;
+                if let Some(word) = self.files.word(nth) {
+                    word.store(1, SeqCst);
+                }
             }
         }
     }
