@@ -153,9 +153,12 @@ async function unreadable({ page, at, node }) {
 async function changes({ page, at, sync, node }) {
   const file = at("tree/many");
   const { runs, generation } = await node("many");
+  const bytes = readFileSync(file);
+  bytes.write("first change", TILE + 10);
+  bytes.write("second change", 4 * TILE + 99);
+  // In one call: nobody can see the one change without the other.
   const fd = openSync(file, "r+");
-  writeSync(fd, "first change", TILE + 10);
-  writeSync(fd, "second change", 4 * TILE + 99);
+  writeSync(fd, bytes, TILE, 4 * TILE, TILE);
   closeSync(fd);
   sync();
   await eventually(page, async ([p, was]) => (await (await fetch(`api/v1/path?path=${encodeURIComponent(p)}`)).json()).nodes.at(-1).generation > was, [file, generation]);

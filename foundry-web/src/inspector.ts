@@ -281,8 +281,11 @@ export class Inspector {
     });
     const compare = el("button", {
       onclick: () => {
-        const to = all[Number(slider.value)] as Generation;
-        const from = all[Math.max(0, Number(slider.value) - 1)] as Generation;
+        // An opinion, or another time of change, is a generation in which no byte is another.
+        const shown = Number(slider.value);
+        const last = all.findLastIndex((g, i) => i <= shown && g.changed_tiles > 0);
+        const to = all[last < 0 ? shown : last] as Generation;
+        const from = all[Math.max(0, (last < 0 ? shown : last) - 1)] as Generation;
         void this.compare(node, from.number, to.number);
       },
     }, "What changed in it");

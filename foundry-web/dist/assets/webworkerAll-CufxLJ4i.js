@@ -1,0 +1,1 @@
+import"./index-DXIgpSXw.js";import"./init-BB8x440v.js";

@@ -1,1 +1,0 @@
-import"./index-_zdbjrLr.js";import"./init-2oh4NkdD.js";
