@@ -17,14 +17,10 @@ import type { FromWorker } from "./worker.ts";
 
 import { Explorer } from "./explorer.ts";
 
-/** How long activity is collected before it is shown. */
-const TELL_MS = 50;
-
 export class App extends Explorer {
   /** Activity that is not shown yet, and how much of it the server left out. */
   private readonly told: Activity[] = [];
   private untold = 0;
-  private toldTimer = 0;
 
   async start(): Promise<void> {
     this.layoutPage();
@@ -71,7 +67,7 @@ export class App extends Explorer {
     };
     this.worker.onerror = (): void => this.messages.say("the part that fetches tiles failed; reload the page", "error", 0);
     this.tiles.onChange = (): void => this.tend();
-    this.nodes.onChange = (): void => this.touch();
+    this.nodes.onChange = (): void => this.soon();
     this.tiles.onProblem = (why, final): void => this.messages.say(final ? `a tile is not shown: ${why}` : `a tile could not be had: ${why}; trying again`, final ? "error" : "warn");
     this.nodes.onProblem = (why): void => this.messages.say(`a directory could not be had: ${why}`, "warn");
     new Input(this.stage, { pan: (dx, dy) => this.pan(dx, dy), zoom: (x, y, f, s) => this.zoom(x, y, f, s), fitRect: (a, b, c, d) => this.fitScreen(a, b, c, d), hover: (x, y) => this.hover(x, y), leave: () => this.leave(), pick: (x, y) => void this.pick(x, y), key: (k, s) => this.key(k, s) }, () => this.dpr);
@@ -149,7 +145,7 @@ export class App extends Explorer {
     const left = world.artifacts - world.folded;
     this.folding.textContent = left > 0 ? `${world.folded.toLocaleString("en")} of ${world.artifacts.toLocaleString("en")} folded` : `${world.artifacts.toLocaleString("en")} artifacts, ${formatBytes(world.end)}`;
     this.showLegend();
-    this.touch();
+    this.soon();
   }
 
   protected hear(m: Parameters<Live["onMessage"]>[0]): void {
@@ -180,8 +176,7 @@ export class App extends Explorer {
         this.stats.heard(m.entries);
         this.told.push(...m.entries);
         this.untold += m.dropped;
-        // What changed is shown first; who it was, and that it pulses, in a moment.
-        this.toldTimer ||= window.setTimeout(() => this.heard(), TELL_MS);
+        this.soon();
         break;
       case "notice":
         this.messages.say(m.text, m.severity === 2 ? "error" : m.severity === 1 ? "warn" : "info", 8000);
@@ -224,10 +219,11 @@ export class App extends Explorer {
     }
   }
 
-  protected heard(): void {
+  protected override heard(): void {
+    if (this.told.length === 0 && this.untold === 0) return;
     const now = performance.now();
     const [entries, dropped] = [this.told.splice(0), this.untold];
-    this.untold = this.toldTimer = 0;
+    this.untold = 0;
     if (this.paused) return;
     this.activity.add(entries, dropped);
     for (const e of entries) {
@@ -243,7 +239,6 @@ export class App extends Explorer {
       this.followedAt = now;
       this.goToActivity(last);
     }
-    this.touch();
   }
 
   protected goToActivity(entry: Activity): void {

@@ -22,6 +22,9 @@ import { TileStore } from "./tiles.ts";
 import { type ViewState, formatState, parseState } from "./url.ts";
 import { Stats } from "./stats.ts";
 
+/** How long what stands over the tiles waits for one. */
+const SOON_MS = 100;
+
 interface Flight {
   from: Camera;
   to: Camera;
@@ -67,6 +70,8 @@ export abstract class Scene {
   protected dirty = true;
   /** Tiles are not what they were; whether that shows is found out by looking. */
   protected untended = false;
+  /** When what stands over the tiles is drawn at the latest. */
+  private dueAt = Infinity;
   protected tendTimer = 0;
   protected pulseTimer = 0;
   protected frame = 0;
@@ -122,9 +127,20 @@ export abstract class Scene {
     this.dirty = true;
   }
 
+  /**
+   * What stands over the tiles is another. It waits for the tile that it may be about: where frames are dear, two
+   * of them would hold the next tile up.
+   */
+  soon(): void {
+    this.dueAt = Math.min(this.dueAt, performance.now() + SOON_MS);
+  }
+
+  /** Takes in what was told since the last time. */
+  protected heard(): void {}
+
   /** Whether all that was asked for has been drawn. */
   get drawn(): boolean {
-    return !this.dirty && !this.untended && this.flight === null;
+    return !this.dirty && !this.untended && this.dueAt === Infinity && this.flight === null;
   }
 
   tend(): void {
@@ -145,6 +161,12 @@ export abstract class Scene {
       this.frame = requestAnimationFrame(step);
       const begun = performance.now();
       this.advance(now);
+      if (this.dueAt <= begun || (this.dueAt < Infinity && this.tiles.came)) {
+        this.dueAt = Infinity;
+        this.heard();
+        this.touch();
+      }
+      this.tiles.came = false;
       if (!this.dirty && !this.untended) return;
       // A flight, a fading pulse or a tile that waits for its turn asks for the next frame itself.
       if (this.dirty) this.draw(now);

@@ -59,6 +59,8 @@ export class TileStore {
   latencies: number[] = [];
   /** Bytes came that may stand written on the map; whoever writes them there clears it. */
   bytesCame = false;
+  /** Something else than before is to be shown; whoever shows it clears it. */
+  came = false;
   onChange: () => void = () => {};
   onProblem: (why: string, final: boolean) => void = () => {};
 
@@ -197,6 +199,7 @@ export class TileStore {
       tile.data = m;
       tile.version++;
       this.bytesCame ||= m.bytes.length > 0;
+      this.came = true;
       tile.failures = 0;
       tile.problem = null;
       this.loaded++;

@@ -1,1 +1,0 @@
-import"./index-DXIgpSXw.js";import"./init-BB8x440v.js";

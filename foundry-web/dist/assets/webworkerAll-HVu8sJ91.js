@@ -1,0 +1,1 @@
+import"./index-Dxmq0TXv.js";import"./init-Dc9ovAt3.js";
