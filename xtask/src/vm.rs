@@ -190,7 +190,7 @@ fn init(modules: &str, job: &Job<'_>) -> String {
         ("FOUNDRY_BIN", "/bin/foundry-user"),
         ("RUST_BACKTRACE", "1"),
     ];
-    let passed = ["CI", "FOUNDRY_BACKEND", "FOUNDRY_SEED", "RUST_LOG"];
+    let passed = ["CI", "FOUNDRY_BACKEND", "FOUNDRY_PINS", "FOUNDRY_SEED", "RUST_LOG"];
     let passed: Vec<(&str, String)> =
         passed.iter().filter_map(|name| Some((*name, std::env::var(name).ok()?))).collect();
     let passed = passed.iter().map(|(name, value)| (*name, value.as_str()));
