@@ -17,8 +17,11 @@ import type { FromWorker } from "./worker.ts";
 
 import { Explorer } from "./explorer.ts";
 
+/** Activity that is kept for the next frame: much more than comes between two. */
+const MOST_TOLD = 2000;
+
 export class App extends Explorer {
-  /** Activity that is not shown yet, and how much of it the server left out. */
+  /** Activity that is not shown yet, and how much more of it there was. */
   private readonly told: Activity[] = [];
   private untold = 0;
 
@@ -175,7 +178,8 @@ export class App extends Explorer {
       case "activity":
         this.stats.heard(m.entries);
         this.told.push(...m.entries);
-        this.untold += m.dropped;
+        // A page in the background draws no frame, perhaps for days.
+        this.untold += m.dropped + this.told.splice(0, Math.max(0, this.told.length - MOST_TOLD)).length;
         this.soon();
         break;
       case "notice":

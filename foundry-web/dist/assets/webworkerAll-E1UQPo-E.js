@@ -1,0 +1,1 @@
+import"./index-DfYWddVh.js";import"./init-BzhPxp7c.js";

@@ -1,1 +1,0 @@
-import"./index-Dxmq0TXv.js";import"./init-Dc9ovAt3.js";
