@@ -9,7 +9,7 @@ import { closeSync, mkdirSync, mkdtempSync, openSync, realpathSync, rmSync, writ
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { pattern, start } from "./daemon.mjs";
-import { eventually, lookAt, open, quantiles, settled } from "./page.mjs";
+import { aimAt, eventually, lookAt, open, quantiles, settled } from "./page.mjs";
 
 const TILE = 65_536;
 const TILES = 1024;
@@ -139,13 +139,6 @@ export function floodTests(t) {
 
 /** Looks there without waiting for what changes all the time to be at rest. */
 async function lookAtSoon(page, index, scale) {
-  await page.evaluate(
-    ([i, s]) => {
-      const { x, y } = window.__brick.place(i);
-      const c = window.__brick.camera();
-      window.__brick.setCamera(c.x + (x - window.innerWidth / 2) / c.scale, c.y + (y - window.innerHeight / 2) / c.scale, s);
-    },
-    [index, scale],
-  );
+  await aimAt(page, index, scale);
   await page.waitForFunction(() => window.__brick.tiles().ready > 0);
 }

@@ -43,9 +43,9 @@ export async function paint(page, palette) {
   await settled(page);
 }
 
-/** Brings a byte into the middle, at `scale` pixels a byte. */
-export async function lookAt(page, index, scale) {
-  await page.evaluate(
+/** Brings a byte into the middle, at `scale` pixels a byte, and waits for nothing. */
+export const aimAt = (page, index, scale) =>
+  page.evaluate(
     ([i, s]) => {
       const { x, y } = window.__brick.place(i);
       const c = window.__brick.camera();
@@ -53,6 +53,10 @@ export async function lookAt(page, index, scale) {
     },
     [index, scale],
   );
+
+/** The same, and all of it has come. */
+export async function lookAt(page, index, scale) {
+  await aimAt(page, index, scale);
   await settled(page);
 }
 
