@@ -58,6 +58,8 @@ pub struct Editor<S> {
     index: Index,
     changed: RangeSet,
     writers: Vec<(Range<u64>, Writer)>,
+    /// The writers may be those of what the brick holds already.
+    belated: bool,
     log: Log,
     hole_budget: u64,
     /// The first commit syncs the file before anybody sees it.
@@ -151,6 +153,7 @@ impl<S: Storage> Editor<S> {
             index: Index::default(),
             changed: RangeSet::default(),
             writers: Vec::new(),
+            belated: false,
             log: Log::new(end),
             hole_budget: HOLE_HASH_BUDGET,
             apart: false,
@@ -319,6 +322,13 @@ impl<S: Storage> Editor<S> {
     /// Later calls win; a changed tile that no call names has no known writer.
     pub fn set_writer(&mut self, range: Range<u64>, writer: Writer) {
         self.writers.push((range, writer));
+    }
+
+    /// Tells that the writers of this edit may have been read from before they were known: those tiles
+    /// of theirs that the content's last generation changed, nobody knew by whom, become theirs, too.
+    /// Where nothing else differs, that alone is a generation.
+    pub fn writers_came_late(&mut self) {
+        self.belated = true;
     }
 
     /// Whether so much of the file is no longer needed that it should be compacted.

@@ -19,8 +19,10 @@ use crate::layout::{
     Record, Superblock, WRITER_HEADER_LEN, WRITER_MAGIC,
 };
 use crate::meta::Writer;
+use crate::ranges::RangeSet;
 use crate::storage::Storage;
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// More changed tiles than this are not listed one by one.
 const LISTED_TILES: u64 = 1 << 16;
@@ -110,7 +112,7 @@ impl<S: Storage> Editor<S> {
     /// # Errors
     /// As [`Editor::commit`].
     pub fn commit_again(&mut self, at_ns: i64) -> Result<Committed, Error> {
-        let unchanged = self.is_unchanged();
+        let unchanged = self.is_unchanged() && self.orphans()?.is_empty();
         let done = self.commit_if(at_ns, true)?;
         Ok(Committed { changed: !unchanged, ..done })
     }
@@ -119,8 +121,10 @@ impl<S: Storage> Editor<S> {
         if let Some(tile) = self.index.missing() {
             return Err(Error::MissingTile { tile });
         }
-        if !always && self.is_unchanged() {
+        let orphans = self.orphans()?;
+        if !always && self.is_unchanged() && orphans.is_empty() {
             self.writers.clear();
+            self.belated = false;
             let size = self.meta.size;
             let (generation, changed_tiles) = (self.generation(), Some(Vec::new()));
             return Ok(Committed {
@@ -138,7 +142,7 @@ impl<S: Storage> Editor<S> {
             self.settle()?;
         }
         let superblock = self.superblock(at_ns);
-        self.write_writers()?;
+        self.write_writers(&orphans)?;
         let record = self.record(at_ns, &superblock)?;
         let head = self.head(&record, &superblock)?;
         let apart = self.apart && self.base.is_none();
@@ -176,12 +180,26 @@ impl<S: Storage> Editor<S> {
         })
     }
 
-    /// Appends a blob for each writer of this edit and notes it for the tiles it changed.
-    fn write_writers(&mut self) -> Result<(), Error> {
+    /// Tiles that the writers of this edit may have changed before it, where they came late.
+    fn orphans(&mut self) -> Result<RangeSet, Error> {
+        let mut orphans = RangeSet::default();
+        if self.belated && self.base.is_some() {
+            for (range, _) in &self.writers {
+                self.index.unclaimed(&self.storage, &self.log, &tiles_of(range), &mut orphans)?;
+            }
+        }
+        Ok(orphans)
+    }
+
+    /// Appends a blob for each writer of this edit and notes it for the tiles it changed, and for those
+    /// of the `orphans` that are its own.
+    fn write_writers(&mut self, orphans: &RangeSet) -> Result<(), Error> {
+        self.belated = false;
         let mut known: BTreeMap<Writer, u64> = BTreeMap::new();
         for (range, writer) in std::mem::take(&mut self.writers) {
-            let tiles = range.start >> TILE_SHIFT..range.end.div_ceil(1 << TILE_SHIFT);
-            for part in self.changed.within(&tiles) {
+            let tiles = tiles_of(&range);
+            let changed = self.changed.within(&tiles);
+            for part in changed.into_iter().chain(orphans.within(&tiles)) {
                 let at = match known.get(&writer) {
                     Some(at) => *at,
                     None => self.log.append(&mut self.storage, &writer_blob(&writer))?,
@@ -419,6 +437,11 @@ pub(super) fn writer_blob(writer: &Writer) -> Vec<u8> {
     out.extend_from_slice(&checksum(&body));
     out.extend_from_slice(&body);
     out
+}
+
+/// The tiles that hold these bytes.
+fn tiles_of(bytes: &Range<u64>) -> Range<u64> {
+    bytes.start >> TILE_SHIFT..bytes.end.div_ceil(1 << TILE_SHIFT)
 }
 
 /// Bytes of all of them, as many as a number can say.

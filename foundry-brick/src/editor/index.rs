@@ -71,6 +71,8 @@ pub(super) struct Index {
     size: u64,
     height: u32,
     root: Entry,
+    /// The generation of the base that last changed its content.
+    last: u64,
     nodes: BTreeMap<(u32, u64), Work>,
     /// Whether the root differs from the base's.
     pub(super) dirty: bool,
@@ -90,8 +92,8 @@ pub(super) struct Top {
 
 impl Index {
     pub(super) fn adopt(&mut self, record: &Record) {
-        *self =
-            Self { size: record.size, height: record.height, root: record.root, ..Self::default() };
+        let Record { size, height, root, .. } = *record;
+        *self = Self { size, height, root, last: root.generation, ..Self::default() };
     }
 
     /// The entry of node `node` of `height`, which must be part of the content.
@@ -243,6 +245,35 @@ impl Index {
         })
     }
 
+    /// Adds to `found` those tiles of `range` that the content's last generation changed, and of which no
+    /// writer is known.
+    pub(super) fn unclaimed<S: Storage>(
+        &mut self,
+        storage: &S,
+        log: &Log,
+        range: &Range<u64>,
+        found: &mut RangeSet,
+    ) -> Result<(), Error> {
+        let last = self.last;
+        self.visit(storage, log, (self.height, 0), range, &mut |this, key, tiles, inside| {
+            let touched = this.touched_below(key);
+            let entry = *this.entry(storage, log, key.0, key.1)?;
+            if 0 < key.0 && touched {
+                return Ok(true);
+            }
+            if entry.generation != last {
+                return Ok(false);
+            }
+            if !inside || (0 < key.0 && !entry.is_zero()) {
+                return Ok(true);
+            }
+            if entry.writer == 0 {
+                found.insert(tiles);
+            }
+            Ok(false)
+        })
+    }
+
     /// Whether a node was taken apart in memory: its own entry then says nothing of it.
     fn touched_below(&self, key: (u32, u64)) -> bool {
         0 < key.0 && self.nodes.get(&key).is_some_and(|work| work.dirty)
@@ -313,7 +344,8 @@ impl Index {
         self.dirty = true;
         let kept = old.min(new);
         if kept == 0 {
-            *self = Self { size, height: geometry::height(size), dirty: true, ..Self::default() };
+            let (height, last) = (geometry::height(size), self.last);
+            *self = Self { size, height, last, dirty: true, ..Self::default() };
             return Ok(());
         }
         // The nodes along the edge are shaped by the old size: they must be in memory first.
@@ -442,6 +474,7 @@ impl Index {
     /// After a commit.
     pub(super) fn adopt_root(&mut self, record: &Record) {
         self.root = record.root;
+        self.last = record.root.generation;
     }
 
     /// Appends every changed node, children first.

@@ -107,6 +107,42 @@ fn an_edit_changes_one_tile_and_names_its_writer() {
 }
 
 #[test]
+fn a_writer_who_is_known_late_gets_what_nobody_claimed_of_the_last_change() {
+    let mut bytes = noise(9_000_000, 4);
+    let mut editor =
+        Editor::create(MemStorage::new(), meta(bytes.len(), Payload::Reference)).unwrap();
+    editor.put(0, &bytes).unwrap();
+    editor.commit(5).unwrap();
+    let ours = Writer { comm: b"known".to_vec(), pid: 1, ..Writer::default() };
+    let late = Writer { comm: b"late".to_vec(), pid: 2, ..Writer::default() };
+    bytes[70_000] ^= 1;
+    bytes[140_000] ^= 1;
+    editor.set_writer(131_072..196_608, ours.clone());
+    editor.put(65_536, &bytes[65_536..196_608]).unwrap();
+    editor.commit(6).unwrap();
+    editor.set_annotation(Some(b"an opinion".to_vec()));
+    editor.commit(7).unwrap();
+
+    let mut editor = Editor::open(editor.into_storage()).unwrap();
+    editor.set_writer(0..200_000, late.clone());
+    assert!(!editor.commit(8).unwrap().changed, "nobody said that it came late");
+    editor.set_writer(0..200_000, late.clone());
+    editor.writers_came_late();
+    let done = editor.commit(9).unwrap();
+    assert_eq!((done.changed, done.changed_tiles), (true, Some(vec![])));
+    editor.set_writer(0..200_000, ours.clone());
+    editor.writers_came_late();
+    assert!(!editor.commit(10).unwrap().changed, "it is claimed already");
+
+    let brick = Brick::open(editor.into_storage()).unwrap();
+    assert_clean(&brick);
+    assert_eq!(brick.blake3(), Some(*blake3::hash(&bytes).as_bytes()));
+    assert_eq!(brick.content_generation(), 2);
+    let writers = brick.writers().unwrap();
+    assert_eq!(writers, vec![(65_536..131_072, late), (131_072..196_608, ours)]);
+}
+
+#[test]
 fn what_is_only_said_about_the_artifact_does_not_hide_what_changed_in_it() {
     let mut bytes = noise(200_000, 2);
     let about = meta(bytes.len(), Payload::Reference);

@@ -357,8 +357,10 @@ impl Pipeline {
             file.stands = stands;
         }
         let untracked = file.untracked;
-        self.first_done(first, &start, false);
         let actor = work.actors.iter().rev().find_map(|a| a.1.clone());
+        let belated = file.unclaimed && actor.is_some();
+        file.unclaimed = work.ahead;
+        self.first_done(first, &start, false);
         let writers = Dirty::attributions(work.actors);
         // What is read in part may be older elsewhere, by changes that are not heard of yet. If this run
         // is killed before they are, the next one must not take the header's times for all of it.
@@ -379,7 +381,8 @@ impl Pipeline {
             let (actor, live) = (actor.clone(), work.live);
             let storing = Storing { artifact: id, seq, actor, first, live, before };
             self.storing.insert(ticket, storing);
-            let op = StoreOp::Commit { writers: writers.clone(), at: date, durable, recalled };
+            let writers = writers.clone();
+            let op = StoreOp::Commit { writers, belated, at: date, durable, recalled };
             self.store(id, &path, ticket, op);
         }
         let (low, high) = (start.size.min(after.size), start.size.max(after.size));
@@ -387,7 +390,10 @@ impl Pipeline {
         // does not wait for a writer who never ends.
         let later = self.seq;
         if low != high {
-            self.mark(id, later, |d| d.add(&Extents::Ranges(vec![(low, high)]), None));
+            self.mark(id, later, |d| {
+                d.ahead = true;
+                d.add(&Extents::Ranges(vec![(low, high)]), None)
+            });
         }
         if untracked && start != *after {
             self.mark(id, later, |d| d.add(&Extents::Whole, None));
@@ -536,3 +542,6 @@ impl Pipeline {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,6 +30,8 @@ pub(super) struct Dirty {
     pub(super) meta: bool,
     /// Facts stand on something outside the file that changed.
     pub(super) renew: bool,
+    /// It was seen to change before its source told of it: the word of who wrote may still come.
+    pub(super) ahead: bool,
 }
 
 /// What the description of a file stands on.
@@ -101,6 +103,7 @@ impl Dirty {
         self.live |= older.live;
         self.meta |= older.meta;
         self.renew |= older.renew;
+        self.ahead |= older.ahead;
         let newer = std::mem::replace(&mut self.actors, older.actors);
         for (ranges, actor) in newer {
             self.blame(ranges, actor);
@@ -217,6 +220,8 @@ pub(super) struct FileState {
     pub(super) first: bool,
     /// The last attempt to read failed.
     pub(super) unreadable: bool,
+    /// The last read that was folded was ahead of the word of who wrote: that may still come.
+    pub(super) unclaimed: bool,
     /// What it looks like, by the last commit of this run.
     pub(super) face: Option<Face>,
     /// The ticket of that commit.
@@ -245,6 +250,7 @@ impl FileState {
             mapped: false,
             first: false,
             unreadable: false,
+            unclaimed: false,
             face: None,
             face_ticket: 0,
             misses: 0,

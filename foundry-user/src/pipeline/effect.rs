@@ -91,10 +91,17 @@ pub enum StoreOp {
     /// Regions and facts.
     Describe(Box<crate::binary::Description>),
     /// Commit the edit as the next generation (none where nothing differs). Answers.
-    /// Writers apply to the tiles among their ranges that changed, later ones over earlier ones.
+    /// Writers apply to the tiles among their ranges that changed, later ones over earlier ones; where
+    /// they are `belated`, also to those that the generation before changed, nobody knew by whom.
     /// Where the brick was `recalled` from before this run, and folded too soon after a change to tell
     /// whether there was another, the commit dates it anew even if nothing differs.
-    Commit { writers: Vec<Attribution>, at: UnixNs, durable: Durable, recalled: bool },
+    Commit {
+        writers: Vec<Attribution>,
+        belated: bool,
+        at: UnixNs,
+        durable: Durable,
+        recalled: bool,
+    },
     /// Put an annotation of this very content into the next generation. Answers.
     Annotate { content: [u8; 32], note: Vec<u8>, at: UnixNs, durable: Durable },
     /// Drop the edit: the last committed generation stays.

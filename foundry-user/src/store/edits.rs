@@ -104,8 +104,8 @@ impl Edits {
                 return self.change(&path, |e| e.put_hole(offset, len));
             }
             StoreOp::Describe(description) => return self.describe(&path, *description),
-            StoreOp::Commit { writers, at, durable, recalled } => {
-                let done = self.commit(&path, writers, at, (durable, recalled));
+            StoreOp::Commit { writers, belated, at, durable, recalled } => {
+                let done = self.commit(&path, (writers, belated), at, (durable, recalled));
                 (path, done.map(Some))
             }
             StoreOp::Annotate { content, note, at, durable } => {
@@ -223,7 +223,7 @@ impl Edits {
     fn commit(
         &mut self,
         path: &[u8],
-        writers: Vec<Attribution>,
+        (writers, belated): (Vec<Attribution>, bool),
         at: UnixNs,
         (durable, recalled): (Durable, bool),
     ) -> Result<Committed, Trouble> {
@@ -244,6 +244,9 @@ impl Edits {
             for (start, end) in ranges {
                 editor.set_writer(start..end, writer.clone());
             }
+        }
+        if belated {
+            editor.writers_came_late();
         }
         if unfinished && durable != Durable::Nothing {
             // What lies there now has been promised: it goes when its successor is on the medium.

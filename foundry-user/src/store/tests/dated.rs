@@ -33,7 +33,7 @@ fn commit(edits: &mut Edits, content: &[u8], at: i64, op: (Durable, bool)) -> Co
     let ops = [
         StoreOp::Begin { stat, whole: true, fresh: false },
         StoreOp::Bytes { offset: 0, bytes: Bytes(content.into()) },
-        StoreOp::Commit { writers: vec![], at: UnixNs(at), durable, recalled },
+        StoreOp::Commit { writers: vec![], belated: false, at: UnixNs(at), durable, recalled },
     ];
     let job = |op| StoreJob { artifact: ArtifactId(1), path: PATH.to_vec(), ticket: 1, op };
     let answers = ops.map(|op| edits.carry_out(job(op)));
