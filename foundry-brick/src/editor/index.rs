@@ -4,6 +4,8 @@
 //! Keeps: a node's lowest cells are always the means of its children's highest; the root's height
 //! is the one that the size calls for.
 
+mod writers;
+
 use super::log::Log;
 use crate::brick::read_bytes;
 use crate::cells::{self, Cell, ZERO_CELL};
@@ -220,56 +222,6 @@ impl Index {
             this.forget_below(key);
             this.place(storage, log, key, *zero, &vec![ZERO_CELL; n_cells])?;
             changed.insert(tiles);
-            Ok(false)
-        })
-    }
-
-    /// Notes `writer` for the entries of `range` (tiles).
-    pub(super) fn set_writer<S: Storage>(
-        &mut self,
-        storage: &S,
-        log: &Log,
-        range: &Range<u64>,
-        writer: u64,
-    ) -> Result<(), Error> {
-        self.visit(storage, log, (self.height, 0), range, &mut |this, key, _, inside| {
-            let touched = this.touched_below(key);
-            let entry = this.entry(storage, log, key.0, key.1)?;
-            if !inside || (0 < key.0 && (!entry.is_zero() || touched)) {
-                return Ok(true);
-            }
-            entry.writer = writer;
-            this.forget_below(key);
-            this.touch_above(key);
-            Ok(false)
-        })
-    }
-
-    /// Adds to `found` those tiles of `range` that the content's last generation changed, and of which no
-    /// writer is known.
-    pub(super) fn unclaimed<S: Storage>(
-        &mut self,
-        storage: &S,
-        log: &Log,
-        range: &Range<u64>,
-        found: &mut RangeSet,
-    ) -> Result<(), Error> {
-        let last = self.last;
-        self.visit(storage, log, (self.height, 0), range, &mut |this, key, tiles, inside| {
-            let touched = this.touched_below(key);
-            let entry = *this.entry(storage, log, key.0, key.1)?;
-            if 0 < key.0 && touched {
-                return Ok(true);
-            }
-            if entry.generation != last {
-                return Ok(false);
-            }
-            if !inside || (0 < key.0 && !entry.is_zero()) {
-                return Ok(true);
-            }
-            if entry.writer == 0 {
-                found.insert(tiles);
-            }
             Ok(false)
         })
     }
