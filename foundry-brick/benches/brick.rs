@@ -151,7 +151,7 @@ fn unfold(bytes: &[u8]) {
         "unfold {} MB to one raster (budget 90 % of memcpy, SSSE3 35 %, portable 15 %):",
         cells.len() >> 20
     );
-    let mut raster = Raster::new(cells.len());
+    let mut raster = Raster::new(cells.len()).unwrap();
     let copy = rate("memcpy", cells.len(), best(|| raster.copy_from_slice(black_box(cells))));
     for path in Path::all() {
         let time = best(|| curve::unfold_by(path, order, 1, black_box(cells), &mut raster));

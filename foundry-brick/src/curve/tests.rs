@@ -71,7 +71,7 @@ fn every_path_unfolds_as_the_point_queries_say() {
             want[at..at + width].copy_from_slice(cell);
         }
         for path in Path::all() {
-            let mut raster = Raster::new(side * side * width);
+            let mut raster = Raster::new(side * side * width).unwrap();
             raster.fill(0xaa);
             unfold_by(path, order, width, &cells, &mut raster);
             assert!(*raster == *want, "{path:?} order {order} width {width}");

@@ -6,7 +6,7 @@
 //! where Foundry's map has it.
 
 use super::{MAX_ORDER, MAX_PAYLOAD, TOO_LARGE, sha256};
-use crate::curve;
+use crate::curve::{self, Raster};
 use crate::error::Error;
 
 /// Length of the header.
@@ -77,7 +77,7 @@ pub fn v2br_v1_at(payload: &[u8], executable: bool, order: Option<u32>) -> Resul
     out.extend_from_slice(&[0; 16]);
     out.extend_from_slice(&flags.to_le_bytes());
     out.extend_from_slice(&[0; 40]);
-    let mut raster = vec![0; cells];
+    let mut raster = Raster::new(cells)?;
     curve::unfold(order, 1, payload, &mut raster);
     out.extend(raster.iter().flat_map(|&byte| [byte, byte, byte, u8::MAX]));
     Ok(out)
