@@ -68,6 +68,7 @@ impl Pipeline {
                         size: committed.size,
                         changed_tiles: Some(vec![]),
                         actor: None,
+                        found: false,
                     });
                 }
                 AnnotationOutcome::Stored

@@ -385,9 +385,15 @@ impl Pipeline {
             let op = StoreOp::Commit { writers, belated, at: date, durable, recalled };
             self.store(id, &path, ticket, op);
         }
+        self.changed_meanwhile(id, &start, after, untracked);
+        self.debts.pay(seq);
+        self.enqueue(id);
+    }
+
+    /// What changed during a read is later than whatever it was begun for: who waits for that does not
+    /// wait for a writer who never ends.
+    fn changed_meanwhile(&mut self, id: ArtifactId, start: &Stat, after: &Stat, untracked: bool) {
         let (low, high) = (start.size.min(after.size), start.size.max(after.size));
-        // What changed during this read is later than whatever it was begun for: who waits for that
-        // does not wait for a writer who never ends.
         let later = self.seq;
         if low != high {
             self.mark(id, later, |d| {
@@ -395,11 +401,9 @@ impl Pipeline {
                 d.add(&Extents::Ranges(vec![(low, high)]), None)
             });
         }
-        if untracked && start != *after {
+        if untracked && start != after {
             self.mark(id, later, |d| d.add(&Extents::Whole, None));
         }
-        self.debts.pay(seq);
-        self.enqueue(id);
     }
 
     fn first_done(&mut self, first: bool, stat: &Stat, agreed: bool) {
@@ -539,6 +543,7 @@ impl Pipeline {
             size,
             changed_tiles,
             actor: storing.actor.clone(),
+            found: storing.first && generation == 1,
         });
     }
 }

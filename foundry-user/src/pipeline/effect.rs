@@ -160,6 +160,8 @@ pub enum Update {
         size: u64,
         changed_tiles: Option<Vec<u64>>,
         actor: Option<Actor>,
+        /// It was there before anybody watched, and has a brick now: nothing happened to it.
+        found: bool,
     },
     /// An artifact is gone.
     Removed { artifact: ArtifactId, path: OsBytes },

@@ -239,6 +239,7 @@ mod tests {
             size: 5,
             changed_tiles: None,
             actor: Some(actor),
+            found: false,
         };
         view.update(&committed);
         view.progress(&at(1, 400, true));

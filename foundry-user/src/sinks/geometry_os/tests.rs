@@ -17,6 +17,7 @@ fn committed(path: &[u8]) -> Arc<Update> {
         size: 5,
         changed_tiles: None,
         actor: None,
+        found: false,
     })
 }
 

@@ -57,8 +57,6 @@ impl Metrics {
         counter("foundry_map_messages_total", "Live messages sent.", &self.messages);
         let nanoseconds = self.tile_nanoseconds.load(Relaxed);
         let seconds = format!("{}.{:09}", nanoseconds / 1_000_000_000, nanoseconds % 1_000_000_000);
-        let help = "Time spent composing tiles.";
-        line("foundry_map_tile_duration_seconds_sum", "counter", help, seconds);
         let mut gauge = |name: &str, help: &str, value: u64| {
             line(name, "gauge", help, value.to_string());
         };
@@ -67,6 +65,11 @@ impl Metrics {
         gauge("foundry_map_artifacts_folded", "Of those, with a brick.", gauges.folded);
         gauge("foundry_map_nodes", "Nodes of the layout.", gauges.nodes);
         gauge("foundry_map_seq", "Number of the last change.", gauges.seq);
+        let (name, count) = ("foundry_map_tile_duration_seconds", self.tiles.load(Relaxed));
+        out.push_str(&format!(
+            "# HELP {name} Time spent composing tiles.\n# TYPE {name} summary\n\
+             {name}_sum {seconds}\n{name}_count {count}\n"
+        ));
         out
     }
 }

@@ -76,8 +76,7 @@ pub(super) fn search(
     query: &Query,
     expired: &dyn Fn() -> bool,
 ) -> Hits {
-    let (mut hits, candidates) = in_memory(world, query);
-    let mut complete = hits.len() < MOST_HITS;
+    let (mut hits, mut complete, candidates) = in_memory(world, query);
     if query.opens_bricks() {
         for candidate in candidates {
             if hits.len() >= MOST_HITS || expired() {
@@ -132,42 +131,50 @@ pub(super) fn everything(world: &World, bricks: &Bricks) -> Vec<Hit> {
     hits
 }
 
-/// What names and hashes give, and the leaves to open for the rest, newest change first.
-fn in_memory(world: &RwLock<World>, query: &Query) -> (Vec<Hit>, Vec<Candidate>) {
+/// How far a name is from what was asked for: the same, its beginning, a word of it, a part of it.
+fn distance(name: &str, word: &str) -> Option<u8> {
+    let at = name.find(word)?;
+    if name.len() == word.len() {
+        return Some(0);
+    }
+    let is_word = name.split(|c: char| !c.is_alphanumeric()).any(|part| part == word);
+    Some(match (at, is_word) {
+        (0, _) => 1,
+        (_, true) => 2,
+        _ => 3,
+    })
+}
+
+/// The best of what names and hashes give and whether that is all, and the leaves to open for the rest, newest
+/// change first.
+fn in_memory(world: &RwLock<World>, query: &Query) -> (Vec<Hit>, bool, Vec<Candidate>) {
     let world = world.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let mut hits = vec![];
+    let mut found = vec![];
     let mut candidates = vec![];
     for (id, node) in (0_u32..).map_while(|id| Some((id, world.layout.node(id)?))) {
         if node.gone || id == super::layout::ROOT {
             continue;
         }
         let index = node.runs.first().map_or(0, |run| run.start);
-        let found = match query {
+        let near = match query {
             Query::Words(Words::Path(word) | Words::Anything(word)) => {
                 // The whole path only where the word has a slash: names are compared as names.
                 if word.contains('/') {
-                    text(&world.layout.path(id)).to_lowercase().contains(word)
+                    distance(&text(&world.layout.path(id)).to_lowercase(), word)
                 } else {
-                    text(&node.name).to_lowercase().contains(word)
+                    distance(&text(&node.name).to_lowercase(), word)
                 }
             }
-            Query::Words(Words::Hash(word)) => world
-                .summary(id)
-                .and_then(|summary| summary.blake3)
-                .is_some_and(|hash| blake3::Hash::from(hash).to_hex().starts_with(word.as_str())),
-            _ => false,
+            Query::Words(Words::Hash(word)) => {
+                let hash = world.summary(id).and_then(|summary| summary.blake3);
+                hash.and_then(|hash| {
+                    blake3::Hash::from(hash).to_hex().starts_with(word.as_str()).then_some(0)
+                })
+            }
+            _ => None,
         };
-        if found && hits.len() < MOST_HITS {
-            let path = text(&world.layout.path(id));
-            hits.push(Hit {
-                node: id,
-                text: path.clone(),
-                path,
-                kind: kind(node.kind),
-                start: 0,
-                end: node.size,
-                index,
-            });
+        if let Some(near) = near {
+            found.push((near, node.name.len(), id));
         }
         if query.opens_bricks() && world.summary(id).is_some() && node.run().is_some() {
             let path = world.layout.path(id);
@@ -176,7 +183,27 @@ fn in_memory(world: &RwLock<World>, query: &Query) -> (Vec<Hit>, Vec<Candidate>)
         }
     }
     candidates.sort_by_key(|(touched, _)| std::cmp::Reverse(*touched));
-    (hits, candidates.into_iter().map(|(_, candidate)| candidate).collect())
+    // However many hold the word, the one that is called so is among those that are told.
+    found.sort_unstable();
+    let is_all = found.len() < MOST_HITS;
+    let hits = found.iter().take(MOST_HITS).filter_map(|(.., id)| name_hit(&world, *id)).collect();
+    (hits, is_all, candidates.into_iter().map(|(_, candidate)| candidate).collect())
+}
+
+fn name_hit(world: &World, id: NodeId) -> Option<Hit> {
+    let node = world.layout.node(id)?;
+    let path = text(&world.layout.path(id));
+    let index = node.runs.first().map_or(0, |run| run.start);
+    let words = path.clone();
+    Some(Hit {
+        node: id,
+        path,
+        kind: kind(node.kind),
+        text: words,
+        start: 0,
+        end: node.size,
+        index,
+    })
 }
 
 fn look_into(bricks: &Bricks, query: &Query, candidate: &Candidate, hits: &mut Vec<Hit>) {
@@ -269,6 +296,15 @@ mod tests {
         assert_eq!(Query::parse("hardening.relro=None"), Some(one));
         let any = Query::Words(Words::Anything("std::vec".into()));
         assert_eq!(Query::parse("std::vec"), Some(any));
+    }
+
+    #[test]
+    fn the_name_itself_is_nearer_than_what_holds_it() {
+        let names = ["git", "git-core", "libexec.git.d", "legitimate", "gi"];
+        let near: Vec<Option<u8>> = names.iter().map(|name| distance(name, "git")).collect();
+        assert_eq!(near, [Some(0), Some(1), Some(2), Some(3), None]);
+        // A path ends with what it is the path of.
+        assert_eq!(distance("/usr/bin/git", "/usr/bin/git"), Some(0));
     }
 
     #[test]

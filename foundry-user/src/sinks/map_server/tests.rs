@@ -191,6 +191,7 @@ impl Fixture {
             size: content.len() as u64,
             changed_tiles: None,
             actor: None,
+            found: false,
         };
         self.updates.send(Arc::new(update)).unwrap();
         let heard = async {
@@ -454,21 +455,24 @@ async fn a_change_is_told_with_its_tile_and_its_author() {
     live.say(&resume).await;
     live.hear_kind(2).await;
 
-    let mut content = std::fs::read(f.file()).unwrap();
-    content[100] = b'#';
-    std::fs::write(f.file(), &content).unwrap();
-    let tiles = fold(f.dir.path(), &f.file(), 6_000_000_000);
-    let update = Update::Committed {
-        artifact: ArtifactId(1),
-        path: f.file().to_str().unwrap().as_bytes().to_vec(),
-        generation: 2,
-        size: content.len() as u64,
-        changed_tiles: Some(tiles),
-        actor: Some(actor()),
-    };
-    assert_eq!(f.updates.send(Arc::new(update)).unwrap(), 1);
-    let told = live.hear_kind(2).await;
-    assert!(u32::from_le_bytes(told[9..13].try_into().unwrap()) >= 1);
+    // What was there before is shown, and told as nobody's deed.
+    for (at, date, actor) in [(50, 6_000_000_000, None), (100, 7_000_000_000, Some(actor()))] {
+        let mut content = std::fs::read(f.file()).unwrap();
+        content[at] = b'#';
+        std::fs::write(f.file(), &content).unwrap();
+        let update = Update::Committed {
+            artifact: ArtifactId(1),
+            path: f.file().to_str().unwrap().as_bytes().to_vec(),
+            generation: 2,
+            size: content.len() as u64,
+            changed_tiles: Some(fold(f.dir.path(), &f.file(), date)),
+            found: actor.is_none(),
+            actor,
+        };
+        assert_eq!(f.updates.send(Arc::new(update)).unwrap(), 1);
+        let told = live.hear_kind(2).await;
+        assert!(u32::from_le_bytes(told[9..13].try_into().unwrap()) >= 1);
+    }
     let activity = live.hear_kind(4).await;
     assert_eq!(activity[7], 1, "a change");
     assert!(activity.windows(11).any(|w| w == b"/usr/bin/dd"));

@@ -185,9 +185,10 @@ impl Worker {
 
     fn apply(&self, update: &Update) {
         match update {
-            Update::Committed { path, changed_tiles, actor, .. } => {
+            Update::Committed { path, changed_tiles, actor, found, .. } => {
                 let tiles = changed_tiles.as_deref();
-                self.committed(path, tiles, actor.as_ref(), Some(EntryKind::Changed));
+                let kind = (!found).then_some(EntryKind::Changed);
+                self.committed(path, tiles, actor.as_ref(), kind);
             }
             Update::Removed { path, .. } => {
                 let removed = self.world().remove(path);
@@ -403,8 +404,14 @@ fn coalesce(batch: Vec<Arc<Update>>) -> Vec<Update> {
 }
 
 fn merge(earlier: &mut Update, later: Update) {
-    if let (Update::Committed { changed_tiles: old, .. }, mut later) = (&mut *earlier, later) {
-        if let Update::Committed { changed_tiles, .. } = &mut later {
+    if let (Update::Committed { changed_tiles: old, actor: by, found: was, .. }, mut later) =
+        (&mut *earlier, later)
+    {
+        if let Update::Committed { changed_tiles, actor, found, .. } = &mut later {
+            // An opinion that came after it does not say who wrote.
+            if changed_tiles.as_ref().is_some_and(Vec::is_empty) {
+                (*actor, *found) = (by.take(), *was);
+            }
             *changed_tiles = match (old.take(), changed_tiles.take()) {
                 (Some(mut a), Some(b)) => {
                     a.extend(b);
