@@ -99,7 +99,8 @@ pub struct Watch {
     #[arg(long)]
     pub no_listen: bool,
 
-    /// Keep the tiles of a Geometry OS map (its systems/builder directory) true, too
+    /// Keep the tiles of a Geometry OS map (its systems/builder directory) true, too: up to 4096 files of up to
+    /// 4 MiB each
     #[arg(long = "geometry-os", value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub geometry_os: Option<PathBuf>,
 

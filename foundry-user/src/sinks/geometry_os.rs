@@ -154,19 +154,31 @@ async fn run(
         let router = Router::new().fallback(get(meet)).with_state(said.clone());
         tokio::spawn(async move { drop(axum::serve(listener, router).await) })
     });
-    let mut dirty: BTreeSet<Vec<u8>> = tiles.stale(&roots);
+    let mut dirty = BTreeSet::new();
+    let mut told = Told::default();
+    // At the start as after a flood of news: everything is looked at, once a pause.
+    let mut missed = true;
     let mut pause = tokio::time::interval(GATHER);
+    pause.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             update = updates.recv() => match update {
                 Ok(update) => note(&update, &mut dirty),
-                Err(RecvError::Lagged(_)) => dirty.extend(tiles.stale(&roots)),
+                Err(RecvError::Lagged(_)) => missed = true,
                 Err(RecvError::Closed) => break,
             },
-            _ = pause.tick(), if !dirty.is_empty() => publish(&mut tiles, &mut dirty, &said),
+            _ = pause.tick(), if missed || !dirty.is_empty() => {
+                if std::mem::take(&mut missed) {
+                    dirty.extend(tiles.stale(&roots));
+                }
+                publish(&mut tiles, &mut dirty, &said, &mut told);
+            }
         }
     }
-    publish(&mut tiles, &mut dirty, &said);
+    if missed {
+        dirty.extend(tiles.stale(&roots));
+    }
+    publish(&mut tiles, &mut dirty, &said, &mut told);
     if let Ok(serving) = serving {
         serving.abort();
     }
@@ -188,10 +200,34 @@ fn note(update: &Update, dirty: &mut BTreeSet<Vec<u8>>) {
     }
 }
 
+/// What was said of trouble: once, until it is another.
+#[derive(Debug, Default)]
+struct Told {
+    failure: Option<String>,
+    is_full: bool,
+}
+
 /// Writes what changed, then says so: whoever hears of a tile finds it.
-fn publish(tiles: &mut Tiles, dirty: &mut BTreeSet<Vec<u8>>, said: &broadcast::Sender<Arc<str>>) {
-    for (x, y, brick) in tiles.write(std::mem::take(dirty), now()) {
-        tell(said, &Said::TileUpdate { x, y, brick, timestamp: now() });
+fn publish(
+    tiles: &mut Tiles,
+    dirty: &mut BTreeSet<Vec<u8>>,
+    said: &broadcast::Sender<Arc<str>>,
+    told: &mut Told,
+) {
+    let timestamp = now();
+    let written = tiles.write(std::mem::take(dirty), timestamp);
+    for (x, y, brick) in written.tiles {
+        tell(said, &Said::TileUpdate { x, y, brick, timestamp });
+    }
+    if written.failure != told.failure {
+        if let Some(error) = &written.failure {
+            tracing::warn!(error, "a tile for Geometry OS could not be written");
+        }
+        told.failure = written.failure;
+    }
+    if tiles.left_out() > 0 && !std::mem::replace(&mut told.is_full, true) {
+        let n = tiles.left_out();
+        tracing::warn!(n, "the map of Geometry OS is full; artifacts have no tile there");
     }
 }
 

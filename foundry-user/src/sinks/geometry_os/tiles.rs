@@ -49,6 +49,18 @@ pub(super) struct Tiles {
     places: BTreeMap<String, (i64, i64)>,
     paths: BTreeSet<Vec<u8>>,
     next: u64,
+    most: u64,
+    /// Artifacts without a place when it was looked for last.
+    left_out: BTreeSet<Vec<u8>>,
+}
+
+/// What one round of writing did.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Written {
+    /// New tiles, and where they lie.
+    pub(super) tiles: Vec<(i64, i64, String)>,
+    /// The first thing that could not be written.
+    pub(super) failure: Option<String>,
 }
 
 impl Tiles {
@@ -65,7 +77,14 @@ impl Tiles {
                 Some((entry.brick.clone(), (x.parse().ok()?, y.parse().ok()?)))
             })
             .collect();
-        Ok(Self { queue, manifest, brick_path, entries, places, paths: BTreeSet::new(), next: 0 })
+        let (paths, left_out) = Default::default();
+        let (next, most) = (0, MOST_TILES);
+        Ok(Self { queue, manifest, brick_path, entries, places, paths, next, most, left_out })
+    }
+
+    /// How many artifacts the map has no place for.
+    pub(super) fn left_out(&self) -> usize {
+        self.left_out.len()
     }
 
     /// Artifacts whose tile is older than their brick, of everything under `roots` and every tile.
@@ -88,7 +107,7 @@ impl Tiles {
                     Ok(_) | Err(_) => {}
                 }
             }
-            if found.len() as u64 > MOST_TILES {
+            if found.len() as u64 > self.most {
                 break;
             }
         }
@@ -105,13 +124,9 @@ impl Tiles {
         tile.is_none_or(|tile| tile.timestamp <= folded.as_secs_f64())
     }
 
-    /// Writes the tiles of artifacts that changed, and the manifest; says which tiles are new.
-    pub(super) fn write(
-        &mut self,
-        changed: BTreeSet<Vec<u8>>,
-        timestamp: f64,
-    ) -> Vec<(i64, i64, String)> {
-        let mut written = vec![];
+    /// Writes the tiles of artifacts that changed, and the manifest.
+    pub(super) fn write(&mut self, changed: BTreeSet<Vec<u8>>, timestamp: f64) -> Written {
+        let mut written = Written::default();
         let mut other = false;
         // Others may have put tiles of their own there meanwhile; what is half-written is left alone.
         if let Ok(entries) = read(&self.manifest) {
@@ -119,22 +134,34 @@ impl Tiles {
         }
         for path in changed {
             let name = tile_name(&path);
-            match self.content(&path) {
-                Some(content) => {
-                    if let Some((x, y)) = self.put(&name, &path, &content) {
-                        let brick = format!("{name}.rts.png");
-                        let entry = Entry { brick: brick.clone(), timestamp };
-                        self.entries.insert(format!("{x},{y}"), entry);
-                        self.paths.insert(path);
-                        written.push((x, y, brick));
-                    }
+            let brick = format!("{name}.rts.png");
+            // A picture costs more than all else here: none is made for which there is no place.
+            if !self.has_place(&brick) {
+                self.left_out.insert(path);
+                continue;
+            }
+            self.left_out.remove(&path);
+            let Some(content) = self.content(&path) else {
+                other |= self.forget(&path, &name);
+                continue;
+            };
+            match self.put(&name, &path, &content) {
+                Ok(()) => {
+                    let Some((x, y)) = self.place(&brick) else { continue };
+                    let entry = Entry { brick: brick.clone(), timestamp };
+                    self.entries.insert(format!("{x},{y}"), entry);
+                    self.paths.insert(path);
+                    written.tiles.push((x, y, brick));
                 }
-                None => other |= self.forget(&path, &name),
+                Err(error) => written.failure = written.failure.or(Some(error)),
             }
         }
-        if !written.is_empty() || other {
+        if !written.tiles.is_empty() || other {
             // Where it cannot be written now, the next change tries again.
-            drop(replace(&self.manifest, &to_json(&self.entries)));
+            if let Err(error) = replace(&self.manifest, &to_json(&self.entries)) {
+                let why = format!("{}: {error}", self.manifest.display());
+                written.failure = written.failure.or(Some(why));
+            }
         }
         written
     }
@@ -162,33 +189,50 @@ impl Tiles {
         agrees.then_some(Content { payload, executable, regions })
     }
 
-    fn put(&mut self, name: &str, path: &[u8], content: &Content) -> Option<(i64, i64)> {
+    fn put(&self, name: &str, path: &[u8], content: &Content) -> Result<(), String> {
         let Content { payload, executable, regions } = content;
-        let brick = v2br_v1(payload, *executable).ok()?;
         let said = String::from_utf8_lossy(path);
         let blueprint = Blueprint { name: &said, executable: *executable, regions };
-        let picture = rts_png(payload, Some(&blueprint)).ok()?;
-        let place = self.place(&format!("{name}.rts.png"))?;
-        replace(&self.queue.join(format!("{name}.brick")), &brick).ok()?;
-        replace(&self.queue.join(format!("{name}.rts.png")), &picture).ok()?;
-        Some(place)
+        let failed = |error: &dyn std::fmt::Display| format!("the tile of {said}: {error}");
+        let brick = v2br_v1(payload, *executable).map_err(|error| failed(&error))?;
+        let picture = rts_png(payload, Some(&blueprint)).map_err(|error| failed(&error))?;
+        for (extension, bytes) in [("brick", brick), ("rts.png", picture)] {
+            let file = self.queue.join(format!("{name}.{extension}"));
+            replace(&file, &bytes).map_err(|error| failed(&error))?;
+        }
+        Ok(())
     }
 
-    /// Where a tile lies; a new one takes the next free place along the curve.
+    fn is_empty(&self, (x, y): (i64, i64)) -> bool {
+        !self.entries.contains_key(&format!("{x},{y}"))
+    }
+
+    fn has_place(&self, brick: &str) -> bool {
+        let is_free = || self.places.values().any(|place| self.is_empty(*place));
+        self.next < self.most || self.places.contains_key(brick) || is_free()
+    }
+
+    /// Where a tile lies; a new one takes the next free place along the curve, and when there is none
+    /// any more, that of one which is gone.
     fn place(&mut self, brick: &str) -> Option<(i64, i64)> {
         if let Some(place) = self.places.get(brick) {
             return Some(*place);
         }
-        while self.next < MOST_TILES {
+        while self.next < self.most {
             let (x, y) = d2xy(ORDER, self.next);
             self.next += 1;
             let place = (i64::from(x), i64::from(y));
-            if !self.entries.contains_key(&format!("{x},{y}")) {
+            let promised = self.places.values().any(|taken| *taken == place);
+            if !promised && self.is_empty(place) {
                 self.places.insert(brick.to_owned(), place);
                 return Some(place);
             }
         }
-        None
+        let (gone, place) = self.places.iter().find(|(_, place)| self.is_empty(**place))?;
+        let (gone, place) = (gone.clone(), *place);
+        self.places.remove(&gone);
+        self.places.insert(brick.to_owned(), place);
+        Some(place)
     }
 
     /// Takes a tile away. Its place stays empty, for the day its name comes back.

@@ -37,7 +37,7 @@ fn tiles_hold_the_bytes_and_keep_their_places() {
     let a = fold(dir.path(), "a b<c>", b"first");
     let b = fold(dir.path(), "second", &[7; 5000]);
     let mut tiles = open(dir.path());
-    let written = tiles.write([a.clone(), b.clone()].into(), 1.5);
+    let written = tiles.write([a.clone(), b.clone()].into(), 1.5).tiles;
     assert_eq!(written.len(), 2);
     for (_, _, name) in &written {
         assert!(name.ends_with(".png") && !name.contains(['<', ' ', '/']), "{name}");
@@ -52,7 +52,7 @@ fn tiles_hold_the_bytes_and_keep_their_places() {
     // Another bridge finds them where they were, and a newcomer takes another place.
     let c = fold(dir.path(), "third", b"3");
     let mut again = open(dir.path());
-    let moved = again.write([c, b.clone()].into(), 2.5);
+    let moved = again.write([c, b.clone()].into(), 2.5).tiles;
     let place = |all: &[(i64, i64, String)], path: &[u8]| {
         let name = format!("{}.rts.png", tile_name(path));
         all.iter().find(|(_, _, brick)| *brick == name).map(|(x, y, _)| (*x, *y)).unwrap()
@@ -67,9 +67,9 @@ fn what_is_gone_leaves_the_manifest_and_the_queue() {
     let dir = tempfile::tempdir().unwrap();
     let a = fold(dir.path(), "a", b"first");
     let mut tiles = open(dir.path());
-    assert_eq!(tiles.write([a.clone()].into(), 1.0).len(), 1);
+    assert_eq!(tiles.write([a.clone()].into(), 1.0).tiles.len(), 1);
     std::fs::remove_file(dir.path().join("a")).unwrap();
-    assert!(tiles.write([a.clone()].into(), 2.0).is_empty());
+    assert_eq!(tiles.write([a.clone()].into(), 2.0), Written::default());
     let manifest = std::fs::read(dir.path().join("builder/map/manifest.json")).unwrap();
     assert_eq!(manifest, b"{}");
     let left = std::fs::read_dir(dir.path().join("builder/queue")).unwrap().count();
@@ -84,7 +84,7 @@ fn what_others_put_into_the_manifest_stays() {
     let manifest = dir.path().join("builder/map/manifest.json");
     let other = r#"{"0,0":{"brick":"theirs.rts.png","timestamp":3.25}}"#;
     std::fs::write(&manifest, other).unwrap();
-    let written = tiles.write([a].into(), 9.0);
+    let written = tiles.write([a].into(), 9.0).tiles;
     assert_ne!((written[0].0, written[0].1), (0, 0), "the place is theirs");
     let text = std::fs::read_to_string(&manifest).unwrap();
     assert!(text.contains("theirs.rts.png") && text.contains("3.25"), "{text}");
@@ -106,4 +106,34 @@ fn only_what_is_newer_than_its_tile_is_written_at_the_start() {
     assert_eq!(open(dir.path()).stale(&roots), BTreeSet::new());
     open(dir.path()).write([a.clone()].into(), 1.0);
     assert_eq!(open(dir.path()).stale(&roots), [a].into());
+}
+
+#[test]
+fn a_full_map_says_what_it_left_out_and_gives_places_of_the_gone_away() {
+    let dir = tempfile::tempdir().unwrap();
+    let [a, b, c] = ["a", "b", "c"].map(|name| fold(dir.path(), name, name.as_bytes()));
+    let mut tiles = open(dir.path());
+    tiles.most = 2;
+    assert_eq!(tiles.write([a.clone(), b, c.clone()].into(), 1.0).tiles.len(), 2);
+    assert_eq!(tiles.left_out(), 1);
+    let unmade = dir.path().join(format!("builder/queue/{}.rts.png", tile_name(&c)));
+    assert!(!unmade.exists(), "no picture without a place");
+
+    std::fs::remove_file(dir.path().join("a")).unwrap();
+    tiles.write([a].into(), 2.0);
+    let written = tiles.write([c].into(), 3.0);
+    assert_eq!((written.tiles.len(), tiles.left_out()), (1, 0));
+    assert!(unmade.exists());
+}
+
+#[test]
+fn what_cannot_be_written_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let a = fold(dir.path(), "a", b"first");
+    let mut tiles = open(dir.path());
+    std::fs::remove_dir(dir.path().join("builder/queue")).unwrap();
+    let written = tiles.write([a].into(), 1.0);
+    assert!(written.tiles.is_empty());
+    let why = written.failure.unwrap();
+    assert!(why.contains("the tile of") && why.contains("No such file"), "{why}");
 }
