@@ -61,8 +61,8 @@ pub enum Step<'a> {
     TaskRetry(&'a str),
     /// A task wrote a brick of this name.
     TaskMadeBrick(&'a Path),
-    /// A task wrote something else.
-    TaskWrote(&'a Path),
+    /// A file was written that is none of our own kinds.
+    Wrote(&'a Path),
     /// A change has no tasks yet.
     ChangePlanned(&'a Path, &'a str),
     /// The steps of a change make no sense.
@@ -103,7 +103,7 @@ impl Step<'_> {
             Self::Exported(file) => {
                 format!("foundry-user unfold {} -o unfolded", word(file))
             }
-            Self::TaskWrote(file) => format!("ls -l {}", word(file)),
+            Self::Wrote(file) => format!("ls -l {}", word(file)),
             Self::Published(site) => {
                 format!("python3 -m http.server --directory {} --bind 127.0.0.1 8000", word(site))
             }

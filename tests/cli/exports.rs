@@ -139,7 +139,8 @@ fn tiles_of_geometry_os_unfold_to_their_payloads() {
         assert_eq!(fs::read(&back).unwrap(), raw, "{name}");
     }
     // This one is of another version: four bytes a pixel, and a hash of its own to agree with.
-    run(&[&"unfold", &data.join("rts/hello_morph.rts.png"), &"-o", &back]).ok();
+    let said = run(&[&"unfold", &data.join("rts/hello_morph.rts.png"), &"-o", &back]).ok();
+    assert!(said.err.contains("next: ls -l"), "it is no brick that verify takes: {}", said.err);
     assert_eq!(fs::metadata(&back).unwrap().len(), 11_980);
     fs::remove_file(&back).unwrap();
     for name in ["hello_world", "geometric_counter"] {

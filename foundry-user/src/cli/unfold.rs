@@ -38,28 +38,42 @@ pub(super) fn run(args: &Unfold, store: &Store) -> Result<Exit, CommandError> {
     Ok(Exit::Done)
 }
 
-/// The payload of a tile of Geometry OS: a PixelRTS picture, or a brick of version 1.
-/// `None` for anything else.
-fn foreign(path: &Path) -> Result<Option<Vec<u8>>, CommandError> {
-    // Only a tile's own names: an artifact that is a picture is unfolded from its brick.
-    let named =
-        path.extension().is_some_and(|extension| extension == "png" || extension == "brick");
-    let Ok(file) = File::open(path) else { return Ok(None) };
+/// What a tile of Geometry OS can be.
+enum Tile {
+    /// A PixelRTS picture.
+    Picture,
+    /// A brick of version 1.
+    Brick,
+}
+
+/// Which tile of Geometry OS this is. Only a tile's own names: an artifact that is a picture is unfolded
+/// from its brick.
+fn tile(path: &Path) -> Option<Tile> {
+    path.extension().filter(|extension| *extension == "png" || *extension == "brick")?;
     let mut head = [0; 8];
-    if !named || file.read_exact_at(&mut head, 0).is_err() {
-        return Ok(None);
+    File::open(path).ok()?.read_exact_at(&mut head, 0).ok()?;
+    let is_picture = path.to_string_lossy().ends_with(".rts.png");
+    match &head {
+        b"\x89PNG\r\n\x1a\n" if is_picture => Some(Tile::Picture),
+        b"V2BR\x01\0\0\0" => Some(Tile::Brick),
+        _ => None,
     }
-    let picture = head == *b"\x89PNG\r\n\x1a\n" && path.to_string_lossy().ends_with(".rts.png");
-    let first = head == *b"V2BR\x01\0\0\0";
-    if !picture && !first {
-        return Ok(None);
-    }
+}
+
+/// Whether a brick of ours was unfolded, which `verify` and the others take.
+pub(super) fn is_ours(path: &Path) -> bool {
+    tile(path).is_none()
+}
+
+/// The payload of a tile of Geometry OS; `None` for anything else.
+fn foreign(path: &Path) -> Result<Option<Vec<u8>>, CommandError> {
+    let Some(tile) = tile(path) else { return Ok(None) };
     let bytes = fs::read(path).map_err(|e| CommandError::io("read", path, e))?;
     let failed = |e| CommandError::brick(path, e);
-    if first {
-        return Ok(Some(read_v2br_v1(&bytes).map_err(failed)?.payload));
-    }
-    let read = read_rts_png(&bytes).map_err(failed)?;
+    let read = match tile {
+        Tile::Brick => return Ok(Some(read_v2br_v1(&bytes).map_err(failed)?.payload)),
+        Tile::Picture => read_rts_png(&bytes).map_err(failed)?,
+    };
     if read.hash_matches == Some(false) {
         let what = "does not hold the bytes that its own metadata names".to_owned();
         return Err(CommandError::Invalid { path: path.to_owned(), what });

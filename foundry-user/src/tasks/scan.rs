@@ -288,7 +288,7 @@ impl Scan<'_> {
         view.detail = said.error;
         view.results = said.results;
         view.next = match state {
-            State::Done => said.next.unwrap_or_else(|| Step::TaskWrote(&view.file).line(None)),
+            State::Done => said.next.unwrap_or_else(|| Step::Wrote(&view.file).line(None)),
             _ => Step::TaskRetry(&view.id).line(self.store),
         };
         Found { view, work: Work::None }
@@ -299,7 +299,7 @@ impl Scan<'_> {
         let mut view = self.view(&place, &[]);
         view.state = State::Failed;
         view.detail = Some(why_unreadable(error));
-        view.next = Step::TaskWrote(&view.file).line(None);
+        view.next = Step::Wrote(&view.file).line(None);
         Found { view, work: Work::None }
     }
 

@@ -201,7 +201,7 @@ impl Worker {
         }
         let next = match outcome.made.first() {
             Some(made) if made.format == "brick" => Step::TaskMadeBrick(&made.path).line(None),
-            Some(made) if made.format == "analysis" => Step::TaskWrote(&made.path).line(None),
+            Some(made) if made.format == "analysis" => Step::Wrote(&made.path).line(None),
             Some(made) => Step::Exported(&made.path).line(None),
             None => Step::Watching.line(Some(&self.store)),
         };
