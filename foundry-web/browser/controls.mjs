@@ -26,7 +26,7 @@ export function controlTests(t) {
     await press("/");
     await page.waitForSelector("dialog.search[open]");
     await page.fill(".search input", words);
-    await until(() => /find/.test(document.querySelector(".search .note")?.textContent ?? "") && !/^sym/.test(document.querySelector(".search .note").textContent));
+    await until(() => /^\d+ find/.test(document.querySelector(".search .note").textContent));
     const note = await page.textContent(".search .note");
     await page.keyboard.press("Escape");
     return { hits: Number(/^(\d+) find/.exec(note)?.[1] ?? 0), note };
@@ -46,7 +46,11 @@ export function controlTests(t) {
       }
       await page.selectOption('select[aria-label="Palette"]', "entropy");
       await press("ArrowRight");
-      await until(() => /at=.*colour=entropy/.test(decodeURIComponent(location.hash)));
+      // The address follows a little later.
+      await until(() => {
+        const said = new URLSearchParams(location.hash.slice(1));
+        return said.get("colour") === "entropy" && Math.abs(Number(said.get("at").split(",")[0]) - window.__brick.camera().x) < 1;
+      });
       const before = await page.evaluate(() => window.__brick.camera());
       await page.reload();
       await settled(page);
@@ -162,6 +166,16 @@ export function controlTests(t) {
       assert.ok((await find(`${key}=${value}`)).hits >= 1, `${key}=${value}`);
       assert.ok((await find(`fact:${value}`)).hits >= 1, `fact:${value}`);
       assert.equal((await find("path:nothing-has-this-name")).hits, 0);
+      // A search that was closed leaves its pins, and is stepped through.
+      assert.ok((await find("path:file-3")).hits >= 2);
+      await press("n");
+      await until(() => /^file-3./.test(document.querySelector(".inspector h2")?.textContent ?? ""));
+      // Whoever is faster than the answer goes to what was typed, not to what the first letters found.
+      await press("/");
+      await page.fill(".search input", "path:file-1");
+      await page.fill(".search input", "path:file-27");
+      await page.keyboard.press("Enter");
+      await until(() => document.querySelector(".inspector h2")?.textContent === "file-27" && !document.querySelector("dialog.search").open);
       await press("Escape");
     },
 

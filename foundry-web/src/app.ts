@@ -7,7 +7,6 @@ import { type Activity } from "./wire.ts";
 import { ApiError, type WorldInfo, api } from "./api.ts";
 import { LAYOUTS } from "./curve.ts";
 import { el, icon } from "./dom.ts";
-import { formatBytes } from "./format.ts";
 import { Input } from "./input.ts";
 import { Live } from "./live.ts";
 import { PALETTES } from "./palettes.ts";
@@ -42,9 +41,7 @@ export class App extends Explorer {
 
   protected layoutPage(): void {
     const button = (name: string, label: string, act: () => void): HTMLElement => el("button", { class: "ghost", title: label, "aria-label": label, onclick: act }, icon(name));
-    const bar = el(
-      "header",
-      { class: "bar" },
+    this.bar.append(
       el("a", { class: "brand", href: "#", onclick: ((e: Event) => { e.preventDefault(); this.goHome(); }) as never }, el("span", { class: "mark", "aria-hidden": "true" }), "Foundry"),
       this.breadcrumb.element,
       el("span", { class: "grow" }),
@@ -59,7 +56,7 @@ export class App extends Explorer {
     );
     const corner = el("div", { class: "corner" }, this.minimap.canvas);
     const app = this.stage.parentElement as HTMLElement;
-    app.append(bar, this.activity.element, this.inspector.element, corner, this.legend.element, this.tip, this.messages.element, this.spoken, this.search.element, this.help);
+    app.append(this.bar, this.activity.element, this.inspector.element, corner, this.legend.element, this.tip, this.messages.element, this.spoken, this.search.element, this.help);
   }
 
   protected wire(): void {
@@ -146,7 +143,9 @@ export class App extends Explorer {
     this.tiles.live = world.live;
     document.title = `${world.host || "host"} \u2014 Foundry`;
     const left = world.artifacts - world.folded;
-    this.folding.textContent = left > 0 ? `${world.folded.toLocaleString("en")} of ${world.artifacts.toLocaleString("en")} folded` : `${world.artifacts.toLocaleString("en")} artifacts, ${formatBytes(world.end)}`;
+    // After a restart the bricks are there, and are read one by one.
+    const done = world.scanning ? "read" : "folded";
+    this.folding.textContent = left > 0 ? `${world.folded.toLocaleString("en")} of ${world.artifacts.toLocaleString("en")} ${done}` : `${world.artifacts.toLocaleString("en")} artifacts`;
     this.showLegend();
     this.soon();
   }
@@ -299,7 +298,7 @@ export class App extends Explorer {
     switch (key) {
       case "+":
       case "=":
-        this.zoom(middle.x, middle.y, shift && key === "+" ? 2 : 2, true);
+        this.zoom(middle.x, middle.y, 2, true);
         return true;
       case "-":
       case "_":

@@ -10,7 +10,7 @@ import { el } from "./dom.ts";
 import { addressOf, formatBytes, formatHex, nameOf, sizeOf, visibleName, writerLine } from "./format.ts";
 import { type Node } from "./nodes.ts";
 import { PALETTE_IDS, type Theme } from "./palettes.ts";
-import { rank } from "./rank.ts";
+import { labelOf, rank } from "./rank.ts";
 import { formatState, parseState } from "./url.ts";
 
 import { Scene } from "./scene.ts";
@@ -77,7 +77,7 @@ export abstract class Explorer extends Scene {
     if (regions.length > 0) lines.push(regions.map((r) => visibleName(r.name)).join(" \u203a "));
     const byte = this.camera.scale >= 1 ? this.tiles.byteAt(index) : null;
     if (byte !== null && node.kind === "file") lines.push(`byte ${byte.toString(16).padStart(2, "0")}${byte > 32 && byte < 127 ? ` \u201c${String.fromCharCode(byte)}\u201d` : ""}`);
-    if (node.state !== "folded") lines.push(node.state === "waiting" ? "not folded yet" : node.problem ? `${node.state}: ${node.problem}` : node.state);
+    if (node.state !== "folded") lines.push(node.state === "waiting" ? "not on the map yet" : node.problem ? `${node.state}: ${node.problem}` : node.state);
     return lines;
   }
 
@@ -100,7 +100,7 @@ export abstract class Explorer extends Scene {
     const index = pointToIndex(this.tiles.layout, Math.floor(at.x), Math.floor(at.y));
     let chain = this.nodes.chainAt(index);
     let node = chain[chain.length - 1];
-    if (node?.kind === "directory" && this.camera.scale > 0) {
+    if (node?.kind === "directory") {
       // What is too small to have been asked for by itself.
       try {
         const found = await api.at(index);
@@ -159,6 +159,7 @@ export abstract class Explorer extends Scene {
       this.hits = [];
       return this.search.show([], "sym:  path:  fact:  note:  build-id:  hash:  narrow it");
     }
+    this.search.wait();
     await new Promise((done) => window.setTimeout(done, 140));
     if (signal.aborted) return;
     try {
@@ -175,7 +176,7 @@ export abstract class Explorer extends Scene {
   }
 
   protected pinHits(): void {
-    this.pins = this.hits.slice(0, 100).map((h, i) => ({ index: h.index, label: h.text, active: i === this.hitAt }));
+    this.pins = this.hits.slice(0, 100).map((h, i) => ({ index: h.index, label: labelOf(h), active: i === this.hitAt }));
     this.touch();
   }
 
@@ -238,7 +239,9 @@ export abstract class Explorer extends Scene {
     const state = parseState(window.location.hash, PALETTE_IDS);
     if (state.camera) this.flyTo(state.camera, 500);
     if (state.palette !== this.state.palette) this.setPalette(state.palette);
-    if (state.path && state.path !== this.state.path) void this.openPath(state.path, true);
+    if (state.path && state.path !== this.state.path) void this.openPath(state.path, state.camera !== null);
+    if (state.layout !== this.state.layout) this.setLayout(state.layout);
+    if (state.theme && state.theme !== this.theme) this.setTheme(state.theme, true);
   }
 
   protected async copyLink(): Promise<void> {

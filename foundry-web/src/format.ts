@@ -58,14 +58,14 @@ export interface HexRow {
   text: string;
 }
 
-/** Bytes in rows of sixteen; rows begin at multiples of sixteen. */
-export function hexRows(bytes: Uint8Array, at: number): HexRow[] {
+/** Bytes in rows; rows begin at multiples of their width. */
+export function hexRows(bytes: Uint8Array, at: number, width = 16): HexRow[] {
   const rows: HexRow[] = [];
   let i = 0;
   while (i < bytes.length) {
     const offset = at + i;
-    const lead = offset % 16;
-    const n = Math.min(16 - lead, bytes.length - i);
+    const lead = offset % width;
+    const n = Math.min(width - lead, bytes.length - i);
     const hex = Array<string>(lead).fill("  ");
     let text = " ".repeat(lead);
     for (let k = i; k < i + n; k++) {

@@ -11,6 +11,20 @@ import type { Node, NodeStore } from "./nodes.ts";
 
 const WINDOW = 256;
 const PAGE_BYTES = 4096;
+/** Width in CSS pixels from which sixteen bytes fit a row. */
+const WIDE = 420;
+/** Letters of a fact that are shown at once. */
+const SHORT = 160;
+
+/** What the name of a fact begins with: `hardening` of `hardening.relro`. */
+const groupOf = (key: string): string => (key.includes(".") ? (key.split(".")[0] ?? "") : "");
+
+/** The value of a fact; the rest of a long one on demand. */
+function factValue(value: unknown): HTMLElement[] {
+  const text = visibleName(Array.isArray(value) ? value.join(", ") : typeof value === "number" && value > 0xffff ? `${value} (${formatHex(value)})` : String(value));
+  if (text.length <= SHORT) return [el("span", {}, text)];
+  return [el("details", {}, el("summary", {}, `${text.slice(0, SHORT - 40)}\u2026`), text)];
+}
 
 export interface InspectorActions {
   flyTo: (node: Node, offset: number | null, length?: number) => void;
@@ -133,7 +147,7 @@ export class Inspector {
       rows.push(["modified", formatAge(Date.now() / 1000 - Number(a.mtime_ns) / 1e9)]);
       rows.push(["blake3", a.blake3 ? el("code", { title: a.blake3 }, `${a.blake3.slice(0, 24)}\u2026`) : "pending"]);
     }
-    const state = node.state === "folded" ? null : el("span", { class: `state ${node.state}` }, node.state === "waiting" ? "not folded yet" : node.state);
+    const state = node.state === "folded" ? null : el("span", { class: `state ${node.state}` }, node.state === "waiting" ? "not on the map yet" : node.state);
     const fly = el("button", { class: "ghost", title: "Fly there (Enter)", "aria-label": "Fly there", onclick: () => this.act.flyTo(node, null) }, icon("follow"));
     fill(
       this.head,
@@ -147,13 +161,17 @@ export class Inspector {
     const about = this.about;
     if (!about) return fill(this.facts);
     const entries = Object.entries(about.facts).sort(([a], [b]) => a.localeCompare(b));
-    const text = (v: unknown): string => (Array.isArray(v) ? v.join(", ") : typeof v === "number" && v > 0xffff ? `${v} (${formatHex(v)})` : String(v));
+    const groups = [...new Set(entries.map(([k]) => groupOf(k)))];
     fill(
       this.facts,
       about.annotation !== null && this.opinion(about.annotation, about.blake3),
       about.problem !== undefined && el("p", { class: "problem", role: "alert" }, about.problem),
       entries.length > 0 && el("div", { class: "section-title" }, "Facts"),
-      el("dl", {}, ...entries.flatMap(([k, v]) => [el("dt", {}, k.replaceAll("_", " ")), el("dd", {}, visibleName(text(v)))])),
+      ...groups.flatMap((group) => [
+        group !== "" && el("h3", { class: "fact-group" }, group),
+        // The whole name is what a search takes.
+        el("dl", {}, ...entries.filter(([k]) => groupOf(k) === group).flatMap(([k, v]) => [el("dt", { title: k }, k.slice(group === "" ? 0 : group.length + 1)), el("dd", {}, ...factValue(v))])),
+      ]),
     );
   }
 
@@ -234,7 +252,7 @@ export class Inspector {
     const node = this.node;
     if (!node) return;
     fill(this.hexTitle, el("span", {}, `Bytes at ${formatHex(this.offset)} (${this.offset.toLocaleString("en")})`), el("span", { class: differs ? "badge warn" : "badge" }, differs ? "changed since it was folded" : `from the ${source}`));
-    const rows = hexRows(bytes, from).map((row) => {
+    const rows = hexRows(bytes, from, this.hex.clientWidth < WIDE ? 8 : 16).map((row) => {
       const cells = row.hex.map((h, i) => {
         const at = row.offset + i;
         return el("span", { class: at === this.offset ? "at" : h === "00" ? "zero" : "", "data-at": at }, h);

@@ -7,7 +7,7 @@ import { type NodeInfo, type Region, api } from "./api.ts";
 import type { Camera, View } from "./camera.ts";
 import { mappingName, nameOf, visibleName } from "./format.ts";
 import type { Layout, Point } from "./curve.ts";
-import { type Run, type Square, bounds, largestSquare, outline } from "./shapes.ts";
+import { type Run, type Square, bounds, joined, largestSquare, outline } from "./shapes.ts";
 
 export interface Shape {
   polygons: Point[][];
@@ -119,7 +119,7 @@ export class NodeStore {
 
   shapeOf(thing: { runs?: [number, number][]; run?: Run; shape: Shape | null }): Shape {
     if (thing.shape) return thing.shape;
-    const runs: Run[] = thing.run ? [thing.run] : (thing.runs ?? []);
+    const runs: Run[] = thing.run ? [thing.run] : joined(thing.runs ?? []);
     let [x0, y0, x1, y1] = [Infinity, Infinity, -Infinity, -Infinity];
     let square: Square = { x: 0, y: 0, side: 0 };
     const polygons: Point[][] = [];

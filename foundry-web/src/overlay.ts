@@ -22,16 +22,22 @@ export interface Pin {
   active: boolean;
 }
 
-const INK: Record<Theme, { halo: string; plate: string; name: string; faint: string; directory: string; file: string; region: string; grid: string; accent: string; selected: string; diff: string }> = {
-  dark: { halo: "rgba(6,8,13,.92)", plate: "rgba(8,11,18,.80)", name: "#eef3fb", faint: "#93a1b8", directory: "214,226,245", file: "150,168,196", region: "255,255,255", grid: "rgba(160,180,215,", accent: "#ffb454", selected: "#6fe3ff", diff: "#ff5fa2" },
-  light: { halo: "rgba(255,255,255,.92)", plate: "rgba(255,255,255,.86)", name: "#152033", faint: "#5c6a80", directory: "30,44,70", file: "86,102,130", region: "10,16,30", grid: "rgba(40,60,100,", accent: "#c2570c", selected: "#0077b6", diff: "#c2185b" },
+const INK: Record<Theme, { halo: string; plate: string; solid: string; name: string; faint: string; directory: string; file: string; region: string; grid: string; accent: string; selected: string; diff: string }> = {
+  dark: { halo: "rgba(6,8,13,.92)", plate: "rgba(8,11,18,.82)", solid: "rgba(8,11,18,.97)", name: "#eef3fb", faint: "#93a1b8", directory: "214,226,245", file: "150,168,196", region: "255,255,255", grid: "rgba(160,180,215,", accent: "#ffb454", selected: "#6fe3ff", diff: "#ff5fa2" },
+  light: { halo: "rgba(255,255,255,.92)", plate: "rgba(255,255,255,.88)", solid: "rgba(255,255,255,.98)", name: "#152033", faint: "#5c6a80", directory: "30,44,70", file: "86,102,130", region: "10,16,30", grid: "rgba(40,60,100,", accent: "#c2570c", selected: "#0077b6", diff: "#c2185b" },
 };
 
 const SANS = 'Inter, system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif';
 const MONO = 'ui-monospace, "JetBrains Mono", "DejaVu Sans Mono", Menlo, Consolas, monospace';
 export const PULSE_MS = 2200;
-/** Height of the bar at the top, in CSS pixels: nothing is written under it. */
-const BAR = 42;
+/** Scale, in CSS pixels a byte, from which bytes are written into their cells. */
+const BYTES_FROM = 20;
+/** Extent of a file, in CSS pixels, from which its sections are drawn. */
+const SECTIONS_FROM = 260;
+/** Of a name that is cut, at least so many letters are shown. */
+const LEAST_LETTERS = 7;
+/** How strong and how wide the outline of a directory is, by its depth: what is outer is what one steers by. */
+const DEPTHS: readonly (readonly [number, number])[] = [[0.95, 2.6], [0.95, 2.6], [0.74, 1.9], [0.5, 1.3], [0.36, 1.1], [0.28, 1], [0.22, 1]];
 
 export interface Scene {
   camera: Camera;
@@ -48,12 +54,14 @@ export interface Scene {
   dpr: number;
   reducedMotion: boolean;
   end: number;
+  /** What panels cover, the bar at the top first and the small map last: nothing is written under them. */
+  covers: Box[];
 }
 
 /** Regions that hold others: sections of a file, mappings of a process. */
 const isOuter = (kind: string): boolean => kind !== "function" && kind !== "object" && kind !== "symbol";
 
-interface Box {
+export interface Box {
   x: number;
   y: number;
   w: number;
@@ -87,15 +95,15 @@ export class Overlay {
     const g = this.g;
     g.setTransform(1, 0, 0, 1, 0, 0);
     g.clearRect(0, 0, s.view.w, s.view.h);
-    this.taken = [];
+    this.taken = [...s.covers];
     this.grid(s);
     const seen = this.nodes.visible(s.camera, s.view, 14 * s.dpr);
     this.outlines(s, seen);
-    if (s.camera.scale >= 20 * s.dpr) this.bytes(s);
+    if (s.camera.scale >= BYTES_FROM * s.dpr) this.bytes(s);
     const moving = this.pulses(s);
     this.marks(s);
-    if (this.labels) this.names(s, seen);
     this.pins(s);
+    if (this.labels) this.names(s, seen);
     this.rulers(s);
     // Without motion a pulse looks the same until it ends.
     return !moving ? "no" : s.reducedMotion && s.pulses.every((p) => p.at <= s.now) ? "still" : "on";
@@ -146,13 +154,15 @@ export class Overlay {
       // What is larger than the screen is where we are, not what we look at.
       const far = extent > screen * 2.5 ? Math.max(0.12, (screen * 2.5) / extent) : 1;
       if (node.kind === "directory") {
-        const deep = Math.min(node.depth, 6);
-        g.strokeStyle = `rgba(${ink.directory},${(0.78 - deep * 0.085) * near * far})`;
-        g.lineWidth = (deep <= 2 ? 1.8 : 1.2) * s.dpr;
-        g.stroke(this.path(s, shape, (deep <= 2 ? 1.2 : 1) * s.dpr));
+        const [strength, width] = DEPTHS[Math.min(node.depth, DEPTHS.length - 1)] ?? [0.2, 1];
+        g.strokeStyle = `rgba(${ink.directory},${strength * near * far})`;
+        g.lineWidth = width * s.dpr;
+        g.stroke(this.path(s, shape, Math.max(1, width / 2) * s.dpr));
       } else if (extent > 26 * s.dpr) {
-        g.strokeStyle = node.state === "unreadable" ? "rgba(255,90,90,.8)" : `rgba(${ink.file},${0.4 * near * far})`;
-        g.lineWidth = s.dpr;
+        // Where its sections are drawn, a file stands out from them.
+        const whole = extent > SECTIONS_FROM * s.dpr;
+        g.strokeStyle = node.state === "unreadable" ? "rgba(255,90,90,.8)" : `rgba(${whole ? ink.directory : ink.file},${(whole ? 0.8 : 0.4) * near * far})`;
+        g.lineWidth = (whole ? 1.6 : 1) * s.dpr;
         g.stroke(this.path(s, shape, 0.8 * s.dpr));
       }
       if (node === s.hovered && node !== s.selected && extent < screen * 2) {
@@ -160,7 +170,7 @@ export class Overlay {
         g.lineWidth = 1.6 * s.dpr;
         g.stroke(this.path(s, shape, s.dpr));
       }
-      if (node.regions && extent > 260 * s.dpr) this.regionLines(s, node);
+      if (node.regions && extent > SECTIONS_FROM * s.dpr) this.regionLines(s, node);
     }
     if (s.selected && s.selected.runs.length > 0) {
       g.strokeStyle = ink.selected;
@@ -183,8 +193,8 @@ export class Overlay {
     const ink = INK[this.theme];
     for (const r of this.visibleRegions(s, node, 500 * s.dpr * s.dpr)) {
       const section = isOuter(r.kind);
-      g.strokeStyle = `rgba(${ink.region},${section ? 0.55 : 0.22})`;
-      g.lineWidth = (section ? 1.4 : 1) * s.dpr;
+      g.strokeStyle = `rgba(${ink.region},${section ? 0.42 : 0.2})`;
+      g.lineWidth = (section ? 1.2 : 1) * s.dpr;
       g.setLineDash(section ? [] : [3 * s.dpr, 3 * s.dpr]);
       g.stroke(this.path(s, this.nodes.shapeOf(r), 0.5 * s.dpr));
     }
@@ -202,7 +212,7 @@ export class Overlay {
     const pad = 5 * s.dpr;
     if (w + 2 * pad > most) {
       const keep = Math.floor((shown.length * (most - 2 * pad)) / w) - 1;
-      if (keep < 4) return false;
+      if (keep < LEAST_LETTERS) return false;
       shown = `${shown.slice(0, keep)}\u2026`;
       w = g.measureText(shown).width;
     }
@@ -217,9 +227,10 @@ export class Overlay {
     }
     const h = px * 1.5;
     const box = { x, y, w: w + extra + 2 * pad, h };
-    if (this.taken.some((t) => t.x < box.x + box.w && box.x < t.x + t.w && t.y < box.y + box.h && box.y < t.y + t.h)) return false;
+    if (this.isTaken(box)) return false;
     this.taken.push(box);
-    g.fillStyle = ink.plate;
+    // Between bytes that are written out, a name needs a ground of its own.
+    g.fillStyle = s.camera.scale >= BYTES_FROM * s.dpr ? ink.solid : ink.plate;
     g.beginPath();
     g.roundRect(box.x, box.y, box.w, box.h, 4 * s.dpr);
     g.fill();
@@ -236,8 +247,12 @@ export class Overlay {
     return true;
   }
 
+  private isTaken(box: Box): boolean {
+    return this.taken.some((t) => t.x < box.x + box.w && box.x < t.x + t.w && t.y < box.y + box.h && box.y < t.y + t.h);
+  }
+
   private names(s: Scene, seen: Node[]): void {
-    const top = BAR * s.dpr;
+    const top = s.covers[0]?.h ?? 0;
     // Outer names first, larger first: they are what one steers by.
     const order = [...seen].sort((a, b) => this.extent(s, this.nodes.shapeOf(b)) - this.extent(s, this.nodes.shapeOf(a)));
     let written = 0;
@@ -280,7 +295,7 @@ export class Overlay {
       const at = toScreen(s.camera, s.view, square.x, square.y);
       const right = Math.min(at.x + side, s.view.w);
       const x = Math.max(at.x, 0) + 6 * s.dpr;
-      const y = Math.max(at.y, BAR * s.dpr) + 6 * s.dpr;
+      const y = Math.max(at.y, s.covers[0]?.h ?? 0) + 6 * s.dpr;
       if (y + 14 * s.dpr > at.y + side || right < 0 || at.x > s.view.w || y > s.view.h) continue;
       // Beside the name of what holds it, one line lower.
       for (const line of [0, 1, 2, 3]) {
@@ -407,7 +422,17 @@ export class Overlay {
       g.lineWidth = 1.5 * s.dpr;
       g.fill();
       g.stroke();
+      this.taken.push({ x: p.x - r, y: p.y - r * 3, w: 2 * r, h: r * 3 });
     }
+    const active = s.pins.find((pin) => pin.active);
+    if (!active) return;
+    const at = indexToPoint(s.layout, active.index);
+    const p = toScreen(s.camera, s.view, at.x, at.y);
+    // What it is called stands beside it, over other pins.
+    const others = this.taken;
+    this.taken = [...s.covers];
+    this.plate(s, p.x + 11 * s.dpr, p.y - 25 * s.dpr, active.label, null, 11.5, 320 * s.dpr, true);
+    this.taken = [...others, ...this.taken.slice(s.covers.length)];
   }
 
   /** Faint lines at powers of two that are neither too near nor too far. */
@@ -442,25 +467,25 @@ export class Overlay {
   private rulers(s: Scene): void {
     const g = this.g;
     const ink = INK[this.theme];
-    const k = Math.round(Math.log2((56 * s.dpr) / s.camera.scale));
+    // Below the small map, as wide as it at most.
+    const map = s.covers[s.covers.length - 1];
+    if (!map || s.view.w < 700 * s.dpr) return;
+    const k = Math.round(Math.log2((46 * s.dpr) / s.camera.scale));
     const side = 2 ** k * s.camera.scale;
-    const x = s.view.w - side - 18 * s.dpr;
-    const y = s.view.h - side - 18 * s.dpr;
-    if (s.view.w < 700 * s.dpr) return;
-    g.strokeStyle = ink.halo;
-    g.lineWidth = 4 * s.dpr;
-    g.strokeRect(x, y, side, side);
-    g.strokeStyle = ink.name;
-    g.lineWidth = 1.2 * s.dpr;
-    g.strokeRect(x, y, side, side);
-    g.font = `500 ${9.5 * s.dpr}px ${SANS}`;
-    g.textAlign = "center";
+    const x = map.x + map.w - side;
+    const y = s.view.h - side - 14 * s.dpr;
+    // A power of four is a whole number of its unit.
+    const text = k >= 0 ? formatBytes(4 ** k).replace(/\.0+ /, " ") : "< 1 B";
+    g.font = `600 ${11 * s.dpr}px ${SANS}`;
+    g.textAlign = "right";
     g.textBaseline = "middle";
-    const text = k >= 0 ? formatBytes(4 ** k) : "< 1 B";
-    g.lineWidth = 3 * s.dpr;
-    g.strokeStyle = ink.halo;
-    g.strokeText(text, x + side / 2, y + side / 2);
+    for (const [width, colour] of [[4, ink.halo], [1.4, ink.name]] as const) {
+      g.lineWidth = width * s.dpr;
+      g.strokeStyle = colour;
+      g.strokeRect(x, y, side, side);
+      if (colour === ink.halo) g.strokeText(text, x - 7 * s.dpr, y + side / 2);
+    }
     g.fillStyle = ink.name;
-    g.fillText(text, x + side / 2, y + side / 2);
+    g.fillText(text, x - 7 * s.dpr, y + side / 2);
   }
 }

@@ -9,11 +9,21 @@ import { el, fill, icon } from "./dom.ts";
 import { formatBytes, formatTime, nameOf, visibleName } from "./format.ts";
 import type { Node, RegionNode } from "./nodes.ts";
 import { CLASS_COLOURS, type Rgb, type Theme, byteClass, isContent, legend, parseHex, shareColour } from "./palettes.ts";
+import { labelOf } from "./rank.ts";
 import type { Activity } from "./wire.ts";
 
 const MOST_ENTRIES = 120;
 
 const VERBS: Record<Activity["kind"], string> = { changed: "wrote", removed: "removed", renamed: "renamed to", unreadable: "cannot be read", exec: "ran", mapped: "mapped" };
+
+/** One line of the activity: who did what to which file, how often, and when last. */
+interface Row {
+  entry: Activity;
+  times: number;
+  readonly item: HTMLElement;
+  readonly time: HTMLElement;
+  readonly count: HTMLElement;
+}
 
 export class ActivityPanel {
   readonly element = el("section", { class: "panel activity", "aria-label": "Activity" });
@@ -21,6 +31,8 @@ export class ActivityPanel {
   private readonly count = el("span", { class: "faint" }, "nothing yet");
   readonly pause = el("button", { class: "ghost", "aria-pressed": "false", title: "Pause (P)" }, icon("pause"));
   readonly follow = el("button", { class: "ghost", "aria-pressed": "false", title: "Follow what happens (F)" }, icon("follow"));
+  /** Lines by who, what and which file; the newest last. */
+  private readonly rows = new Map<string, Row>();
   private total = 0;
 
   constructor(private readonly go: (entry: Activity) => void) {
@@ -33,27 +45,45 @@ export class ActivityPanel {
     fold.setAttribute("aria-expanded", String(!this.list.hidden));
   }
 
+  /** What is done again and again is one line, with its number, at the top again. */
   add(entries: Activity[], dropped: number): void {
     this.total += entries.length + dropped;
     fill(this.count, `${this.total.toLocaleString("en")}`);
     for (const entry of entries) {
       const who = entry.comm || entry.exe.split("/").pop() || "someone";
-      const name = entry.path.split("/").pop() || entry.path;
-      const item = el(
-        "li",
-        {},
-        el(
-          "button",
-          { class: `entry ${entry.kind}`, title: visibleName(entry.path), onclick: () => this.go(entry) },
-          el("time", {}, formatTime(entry.atMs)),
-          el("b", {}, visibleName(who)),
-          el("span", { class: "verb" }, VERBS[entry.kind]),
-          el("span", { class: "name" }, visibleName(name)),
-        ),
-      );
-      this.list.prepend(item);
+      const key = `${entry.kind} ${who} ${entry.path}`;
+      const row = this.rows.get(key) ?? this.newRow(entry, who);
+      row.entry = entry;
+      row.times++;
+      fill(row.time, formatTime(entry.atMs));
+      fill(row.count, row.times > 1 ? `\u00d7${row.times.toLocaleString("en")}` : "");
+      this.rows.delete(key);
+      this.rows.set(key, row);
+      // Whoever has it under the keyboard keeps it.
+      if (!row.item.contains(document.activeElement)) this.list.prepend(row.item);
     }
-    while (this.list.childElementCount > MOST_ENTRIES) this.list.lastElementChild?.remove();
+    for (const [key, row] of this.rows) {
+      if (this.rows.size <= MOST_ENTRIES) break;
+      row.item.remove();
+      this.rows.delete(key);
+    }
+  }
+
+  private newRow(entry: Activity, who: string): Row {
+    const row: Row = { entry, times: 0, item: el("li", {}), time: el("time", {}), count: el("span", { class: "times" }) };
+    const name = entry.path.split("/").pop() || entry.path;
+    row.item.append(
+      el(
+        "button",
+        { class: `entry ${entry.kind}`, title: visibleName(entry.path), onclick: () => this.go(row.entry) },
+        row.time,
+        el("b", {}, visibleName(who)),
+        el("span", { class: "verb" }, VERBS[entry.kind]),
+        el("span", { class: "name" }, visibleName(name)),
+        row.count,
+      ),
+    );
+    return row;
   }
 }
 
@@ -64,6 +94,9 @@ export class SearchPanel {
   private readonly note = el("p", { class: "faint note", role: "status" }, "sym:  path:  fact:  note:  build-id:  hash:  narrow it");
   private hits: Hit[] = [];
   private active = 0;
+  /** Whether an answer is awaited, and whether its first find is gone to when it comes. */
+  private isWaiting = false;
+  private picksFirst = false;
   onQuery: (q: string) => void = () => {};
   onPick: (hit: Hit) => void = () => {};
   onActive: (at: number) => void = () => {};
@@ -77,7 +110,14 @@ export class SearchPanel {
         this.activate(this.active + (e.key === "ArrowDown" ? 1 : -1));
       } else if (e.key === "Enter") {
         const hit = this.hits[this.active];
-        if (hit) this.pick(hit);
+        // What is listed may still be what an earlier word found.
+        if (this.isWaiting) this.picksFirst = true;
+        else if (hit) this.pick(hit);
+      } else if (e.key === "Escape") {
+        // A browser would empty the field first, and take the pins away.
+        e.preventDefault();
+        this.picksFirst = false;
+        this.element.close();
       }
     });
   }
@@ -102,17 +142,27 @@ export class SearchPanel {
     this.onActive(this.active);
   }
 
+  /** What was found stands for what was asked before, until there is an answer. */
+  wait(): void {
+    this.isWaiting = true;
+    this.picksFirst = false;
+    fill(this.note, "searching\u2026");
+  }
+
   show(hits: Hit[], note: string): void {
+    const picks = this.isWaiting && this.picksFirst;
+    this.isWaiting = this.picksFirst = false;
     this.hits = hits;
     this.active = 0;
     fill(
       this.list,
       ...hits.slice(0, 100).map((hit, i) => {
-        const name = hit.kind === "symbol" || hit.kind === "fact" || hit.kind === "note" || hit.kind === "bytes" ? hit.text : (hit.path.split("/").pop() ?? hit.path);
-        return el("li", { role: "option", "aria-selected": i === 0 ? "true" : "false", title: hit.kind, onclick: () => this.pick(hit) }, icon(hit.kind), el("span", { class: "hit-name" }, visibleName(name)), el("span", { class: "hit-path" }, visibleName(hit.path)), el("span", { class: "faint" }, formatBytes(hit.end - hit.start)));
+        return el("li", { role: "option", "aria-selected": i === 0 ? "true" : "false", title: hit.kind, onclick: () => this.pick(hit) }, icon(hit.kind), el("span", { class: "hit-name" }, labelOf(hit)), el("span", { class: "hit-path" }, visibleName(hit.path)), el("span", { class: "faint" }, hit.kind === "directory" ? "" : formatBytes(hit.end - hit.start)));
       }),
     );
     fill(this.note, note);
+    const first = hits[0];
+    if (picks && first) this.pick(first);
   }
 }
 
@@ -219,9 +269,13 @@ export class Minimap {
     const k = n / this.side;
     const w = Math.max((view.w / camera.scale) * k, 4);
     const h = Math.max((view.h / camera.scale) * k, 4);
+    // What reaches beyond the world is framed at its edge, not cut off there.
+    const inside = (v: number): number => Math.min(Math.max(v, 1), n - 1);
+    const [x0, y0] = [inside(camera.x * k - w / 2), inside(camera.y * k - h / 2)];
+    const [x1, y1] = [inside(camera.x * k + w / 2), inside(camera.y * k + h / 2)];
     g.strokeStyle = theme === "dark" ? "#ffb454" : "#c2570c";
     g.lineWidth = 1.5;
-    g.strokeRect(camera.x * k - w / 2, camera.y * k - h / 2, w, h);
+    g.strokeRect(x0, y0, x1 - x0, y1 - y0);
   }
 }
 

@@ -13,7 +13,7 @@ import { addressOf, formatHex } from "./format.ts";
 import { Inspector } from "./inspector.ts";
 import { Live } from "./live.ts";
 import { type Node, NodeStore } from "./nodes.ts";
-import { Overlay, PULSE_MS, type Pin, type Pulse } from "./overlay.ts";
+import { type Box, Overlay, PULSE_MS, type Pin, type Pulse } from "./overlay.ts";
 import { ActivityPanel, Breadcrumb, Legend, Messages, Minimap, SearchPanel, helpDialog } from "./panels.ts";
 import { PALETTES, PALETTE_IDS, type Theme } from "./palettes.ts";
 import { Renderer } from "./renderer.ts";
@@ -59,6 +59,7 @@ export abstract class Scene {
   protected readonly folding = el("span", { class: "folding faint" });
   protected readonly paletteSelect = el("select", { "aria-label": "Palette" }, ...PALETTES.map((p, i) => el("option", { value: p.id, title: p.says }, `${i + 1}  ${p.name}`)));
   protected readonly layoutSelect = el("select", { "aria-label": "Curve" }, ...LAYOUTS.map((l) => el("option", { value: l }, l === "hilbert" ? "Hilbert curve" : l === "z-order" ? "Z-order" : "Rows in tiles")));
+  protected readonly bar = el("header", { class: "bar" });
   protected readonly inspector: Inspector;
   world: WorldInfo | null = null;
   camera: Camera = { x: 0, y: 0, scale: 1 };
@@ -229,6 +230,7 @@ export abstract class Scene {
       dpr: this.dpr,
       reducedMotion: this.renderer.reducedMotion,
       end: this.tiles.end,
+      covers: this.covers(),
     });
     const used = this.home ? Math.max(this.home.x, this.home.y) * 2 : 256;
     this.minimap.draw(this.camera, this.view, this.tiles.top, used, this.theme);
@@ -300,6 +302,16 @@ export abstract class Scene {
   goHome(): void {
     this.home = this.homeCamera();
     this.flyTo(this.home);
+  }
+
+  /** What stands over the map, in device pixels; the bar first, the small map last. */
+  private covers(): Box[] {
+    const stage = this.stage.getBoundingClientRect();
+    const shown = [this.bar, this.activity.element, this.inspector.element, this.legend.element, this.minimap.canvas];
+    return shown.map((element) => {
+      const r = element.getBoundingClientRect();
+      return { x: (r.left - stage.left) * this.dpr, y: (r.top - stage.top) * this.dpr, w: r.width * this.dpr, h: r.height * this.dpr };
+    });
   }
 
   /** The part of the screen that no panel covers, in device pixels. */

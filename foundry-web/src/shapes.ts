@@ -31,6 +31,17 @@ export function squares(layout: Layout, [start, end]: Run, most = 256): Square[]
   return found;
 }
 
+/** The same cells in the fewest runs: what grew run by run is one piece where they touch. */
+export function joined(runs: readonly Run[]): Run[] {
+  const found: [number, number][] = [];
+  for (const [start, end] of [...runs].sort((a, b) => a[0] - b[0])) {
+    const last = found[found.length - 1];
+    if (last && start <= last[1]) last[1] = Math.max(last[1], end);
+    else found.push([start, end]);
+  }
+  return found;
+}
+
 /** The largest aligned square inside a run: where its name is written. */
 export function largestSquare(layout: Layout, run: Run): Square {
   return squares(layout, run).reduce((best, s) => (s.side > best.side ? s : best), {

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { indexToPoint, type Layout } from "../src/curve.ts";
-import { bounds, grain, largestSquare, outline, squares, type Run } from "../src/shapes.ts";
+import { bounds, grain, joined, largestSquare, outline, squares, type Run } from "../src/shapes.ts";
 
 const RUNS: Run[] = [[0, 1], [0, 4096], [5, 23], [64, 65536], [1000, 70001], [4 ** 20, 4 ** 20 + 3 * 4 ** 6]];
 
@@ -39,4 +39,10 @@ it("an outline has corners only", () => {
 it("bounds and the place of the name lie in the run", () => {
   expect(bounds("hilbert", [0, 2 * 4096])).toEqual({ x: 0, y: 0, w: 128, h: 64 });
   expect(largestSquare("hilbert", [4095, 3 * 4096]).side).toBe(64);
+});
+
+it("what grew run by run is one piece where it touches", () => {
+  const grown: Run[] = [[4096, 8192], [0, 4096], [16384, 20480], [8192, 12288]];
+  expect(joined(grown)).toEqual([[0, 12288], [16384, 20480]]);
+  expect(grown[0]).toEqual([4096, 8192]);
 });

@@ -21,11 +21,12 @@ it("any address gives a state", () => {
   }
 });
 
-it("bytes in rows of sixteen, at their offsets", () => {
+it("bytes in rows, at their offsets", () => {
   const rows = hexRows(Uint8Array.from({ length: 20 }, (_, i) => 0x41 + i), 10);
   expect(rows.map((r) => r.offset)).toEqual([0, 16]);
   expect(rows[0]!.hex.slice(0, 11)).toEqual([...Array<string>(10).fill("  "), "41"]);
   expect(rows[1]!.text).toBe("GHIJKLMNOPQRST");
+  expect(hexRows(new Uint8Array(20), 10, 8).map((r) => [r.offset, r.hex.length])).toEqual([[8, 8], [16, 8], [24, 6]]);
 });
 
 it("numbers read well", () => {

@@ -1,0 +1,1 @@
+import"./index-DpCKA0PV.js";import"./init-AitQmxv8.js";

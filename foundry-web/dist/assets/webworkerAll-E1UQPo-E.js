@@ -1,1 +1,0 @@
-import"./index-DfYWddVh.js";import"./init-BzhPxp7c.js";
