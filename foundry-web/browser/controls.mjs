@@ -7,6 +7,8 @@ import path from "node:path";
 import { lookAt, notBlank, open, settled } from "./page.mjs";
 
 const AT = 301;
+/** Later than a page writes its address, and sooner than a test loses patience. */
+const SLOW_MS = 1000;
 
 export function controlTests(t) {
   const { page, place, browser } = t;
@@ -177,6 +179,27 @@ export function controlTests(t) {
       await page.keyboard.press("Enter");
       await until(() => document.querySelector(".inspector h2")?.textContent === "file-27" && !document.querySelector("dialog.search").open);
       await press("Escape");
+    },
+
+    async "a page that is slow to open keeps no view of nowhere"() {
+      const { page: other } = await open(browser);
+      try {
+        // The answer comes when the address would have been written long ago.
+        await other.route("**/api/v1/world", async (route) => {
+          await new Promise((late) => setTimeout(late, SLOW_MS));
+          await route.continue();
+        });
+        await other.goto(t.daemon.link);
+        await settled(other);
+        const first = await other.evaluate(() => window.__brick.camera());
+        await other.reload();
+        await settled(other);
+        const again = await other.evaluate(() => window.__brick.camera());
+        assert.deepEqual(again, first, "the whole host, as before");
+      } finally {
+        await other.unrouteAll({ behavior: "ignoreErrors" });
+        await other.close();
+      }
     },
 
     async "a tile that was changed on its way is not shown, and that is said"() {

@@ -126,6 +126,7 @@ export abstract class Explorer extends Scene {
       this.inspector.hide();
     } else if (open || this.inspector.shown !== node) void this.inspector.show(node, offset);
     if (node && !node.regionsAsked && node.kind !== "directory") void this.nodes.loadRegions(node);
+    this.coveredAt = -Infinity;
     this.noteUrl();
     this.touch();
   }

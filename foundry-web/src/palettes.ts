@@ -176,7 +176,7 @@ export function legend(palette: string, theme: Theme, classes: readonly string[]
     case "recency":
       return { entries: [], ramp: scale(RAMPS[theme].heat, "10 years", "now") };
     case "section":
-      return { entries: named(SECTION_COLOURS[theme].map(parseHex), classes.map((c, i) => (i < 2 ? "" : c))), ramp: null };
+      return { entries: named(SECTION_COLOURS[theme].map(parseHex), classes.map((c, i) => (isContent(i) ? c : ""))), ramp: null };
     case "pages":
       return { entries: named(PAGE_COLOURS[theme].map(parseHex), PAGE_STATES), ramp: null };
     case "writer": {

@@ -25,6 +25,9 @@ import { Stats } from "./stats.ts";
 /** How long what stands over the tiles waits for one. */
 const SOON_MS = 100;
 
+/** As long as panels are taken to be where they were. */
+const COVERS_MS = 100;
+
 interface Flight {
   from: Camera;
   to: Camera;
@@ -59,6 +62,8 @@ export abstract class Scene {
   protected readonly folding = el("span", { class: "folding faint" });
   protected readonly paletteSelect = el("select", { "aria-label": "Palette" }, ...PALETTES.map((p, i) => el("option", { value: p.id, title: p.says }, `${i + 1}  ${p.name}`)));
   protected readonly layoutSelect = el("select", { "aria-label": "Curve" }, ...LAYOUTS.map((l) => el("option", { value: l }, l === "hilbert" ? "Hilbert curve" : l === "z-order" ? "Z-order" : "Rows in tiles")));
+  private covered: Box[] = [];
+  protected coveredAt = -Infinity;
   protected readonly bar = el("header", { class: "bar" });
   protected readonly inspector: Inspector;
   world: WorldInfo | null = null;
@@ -154,6 +159,7 @@ export abstract class Scene {
     this.renderer.resize();
     this.view = { w: Math.max(1, Math.round(r.width * this.dpr)), h: Math.max(1, Math.round(r.height * this.dpr)) };
     this.overlay.resize(this.view);
+    this.coveredAt = -Infinity;
     this.touch();
   }
 
@@ -230,7 +236,7 @@ export abstract class Scene {
       dpr: this.dpr,
       reducedMotion: this.renderer.reducedMotion,
       end: this.tiles.end,
-      covers: this.covers(),
+      covers: this.covers(now),
     });
     const used = this.home ? Math.max(this.home.x, this.home.y) * 2 : 256;
     this.minimap.draw(this.camera, this.view, this.tiles.top, used, this.theme);
@@ -304,8 +310,19 @@ export abstract class Scene {
     this.flyTo(this.home);
   }
 
-  /** What stands over the map, in device pixels; the bar first, the small map last. */
-  private covers(): Box[] {
+  /**
+   * What stands over the map, in device pixels; the bar first, the small map last. Asking for it lays the page out,
+   * so it is not asked for at each frame of a movement.
+   */
+  private covers(now: number): Box[] {
+    if (now - this.coveredAt > COVERS_MS) {
+      this.coveredAt = now;
+      this.covered = this.measureCovers();
+    }
+    return this.covered;
+  }
+
+  private measureCovers(): Box[] {
     const stage = this.stage.getBoundingClientRect();
     const shown = [this.bar, this.activity.element, this.inspector.element, this.legend.element, this.minimap.canvas];
     return shown.map((element) => {
@@ -384,6 +401,8 @@ export abstract class Scene {
   protected noteUrl(): void {
     window.clearTimeout(this.urlTimer);
     this.urlTimer = window.setTimeout(() => {
+      // Before there is a map there is no view of it: a link to nowhere would be kept by a reload.
+      if (!this.home) return;
       const text = formatState({ ...this.state, camera: this.camera });
       window.history.replaceState(null, "", `#${text}`);
     }, 250);

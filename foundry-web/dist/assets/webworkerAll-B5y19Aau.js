@@ -1,1 +1,0 @@
-import"./index-DpCKA0PV.js";import"./init-AitQmxv8.js";

@@ -1,0 +1,1 @@
+import"./index-CoCQJGsY.js";import"./init-B-jjlh2l.js";
