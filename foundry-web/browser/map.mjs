@@ -254,6 +254,8 @@ export function mapTests(t) {
       await settled(page);
       const wide = await page.evaluate(() => document.documentElement.scrollWidth);
       assert.ok(wide <= 390, `the page is ${wide} wide`);
+      const high = await page.evaluate(() => document.querySelector(".bar").offsetHeight);
+      assert.ok(high < 70, `the bar takes ${high} of the height: its buttons and the path, a row each`);
       await notBlank(page);
       await page.setViewportSize({ width: 900, height: 600 });
       // Whoever looks at a place next must not do so from the middle of the small screen.

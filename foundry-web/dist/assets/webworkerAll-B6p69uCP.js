@@ -1,0 +1,1 @@
+import"./index-BZyM4eZI.js";import"./init-D-OPlGtP.js";

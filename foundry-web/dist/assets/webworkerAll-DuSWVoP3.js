@@ -1,1 +1,0 @@
-import"./index-CoCQJGsY.js";import"./init-B-jjlh2l.js";
