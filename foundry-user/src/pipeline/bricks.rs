@@ -28,8 +28,9 @@ pub(super) struct Brick {
     pub(super) stored: bool,
     /// Begin anew, whatever is there.
     pub(super) fresh: bool,
-    /// What the store's brick of a file looked like when this run began.
-    pub(super) face: Option<Face>,
+    /// What the store's brick of a file looked like when this run began. Boxed: of a brick
+    /// that this run made there is none.
+    pub(super) face: Option<Box<Face>>,
     /// It is a directory's.
     pub(super) directory: bool,
     /// What of it is durable.
@@ -163,6 +164,7 @@ impl Bricks {
         let state = (!fresh && !directory).then_some(state);
         let date = state.map(|s| s.at);
         let known = if self.forgot { Known::DOUBTFUL } else { Known::default() };
+        let face = face.map(Box::new);
         let brick = Brick { state, date, stored: true, face, directory, known, ..Brick::default() };
         self.at.insert(path.clone(), Box::new(brick));
         self.orphans.insert(path, orphan);

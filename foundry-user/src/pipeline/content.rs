@@ -357,7 +357,7 @@ impl Pipeline {
             file.stands = stands;
         }
         let untracked = file.untracked;
-        let actor = work.actors.iter().rev().find_map(|a| a.1.clone());
+        let actor = work.actors.last().map(|(_, actor)| actor.clone());
         let belated = file.unclaimed && actor.is_some();
         file.unclaimed = work.ahead;
         self.first_done(first, &start, false);

@@ -215,8 +215,8 @@ impl Pipeline {
             return;
         }
         file.face_ticket = ticket;
-        if file.face.as_ref() != face.as_ref() {
-            file.face = face;
+        if file.face.as_deref() != face.as_ref() {
+            file.face = face.map(Box::new);
             self.touched_file(id, seq);
         }
     }
@@ -424,12 +424,13 @@ impl Pipeline {
         if file.unreadable {
             return None;
         }
-        if file.face.is_some() {
-            return file.face.clone();
+        if let Some(face) = &file.face {
+            return Some(Face::clone(face));
         }
         let mut path = dir.to_vec();
         push_name(&mut path, name);
-        self.bricks.get(&path).filter(|b| b.owner == Some(id)).and_then(|b| b.face.clone())
+        let brick = self.bricks.get(&path).filter(|b| b.owner == Some(id));
+        brick.and_then(|b| b.face.as_deref().cloned())
     }
 }
 

@@ -10,7 +10,7 @@ use crate::pipeline::debts::Seq;
 use crate::pipeline::effect::Attribution;
 use crate::pipeline::ranges::Ranges;
 
-/// More actors than this between two reads: the oldest are merged into "nobody knows".
+/// More actors than this between two reads: of the oldest nobody knows any more.
 const MAX_ACTORS: usize = 8;
 
 /// What waits.
@@ -18,8 +18,9 @@ const MAX_ACTORS: usize = 8;
 pub(super) struct Dirty {
     /// Tiles to fold again.
     pub(super) ranges: Ranges,
-    /// Who made them dirty, oldest first; `None` where nobody knows.
-    pub(super) actors: Vec<(Ranges, Option<Actor>)>,
+    /// Who made them dirty, oldest first, as far as that is known. Most of a first look has nobody:
+    /// it costs nothing then.
+    pub(super) actors: Vec<(Ranges, Actor)>,
     /// Everything becomes dirty if the brick does not show this state of this inode.
     pub(super) check: bool,
     /// Likewise, but events may have been lost, so that only a brick folded at once can show anything.
@@ -85,13 +86,7 @@ impl Dirty {
             Extents::Whole => new = Ranges::all(),
         }
         let added = self.ranges.add_all(&new);
-        // Most changes are by whoever made the last one.
-        match self.actors.last_mut() {
-            Some((known, last)) if same_process(last.as_ref(), actor) => {
-                known.add_all(&new);
-            }
-            _ => self.blame(new, actor.cloned()),
-        }
+        self.blame(new, actor);
         added
     }
 
@@ -106,57 +101,43 @@ impl Dirty {
         self.ahead |= older.ahead;
         let newer = std::mem::replace(&mut self.actors, older.actors);
         for (ranges, actor) in newer {
-            self.blame(ranges, actor);
+            self.blame(ranges, Some(&actor));
         }
     }
 
     /// Whatever turns out to have changed was this actor's doing.
-    pub(super) fn blame_all(&mut self, actor: Option<Actor>) {
+    pub(super) fn blame_all(&mut self, actor: Option<&Actor>) {
         self.blame(Ranges::all(), actor);
     }
 
-    fn blame(&mut self, ranges: Ranges, actor: Option<Actor>) {
-        if ranges.is_empty() {
-            return;
-        }
+    fn blame(&mut self, ranges: Ranges, actor: Option<&Actor>) {
+        let Some(actor) = actor.filter(|_| !ranges.is_empty()) else { return };
+        // Most changes are by whoever made the last one.
         if let Some((known, last)) = self.actors.last_mut()
-            && same_process(last.as_ref(), actor.as_ref())
+            && same_process(last, actor)
         {
             known.add_all(&ranges);
             return;
         }
-        self.actors.push((ranges, actor));
-        if MAX_ACTORS < self.actors.len() {
-            let (oldest, _) = self.actors.remove(0);
-            match self.actors.first_mut() {
-                Some((ranges, first)) if first.is_none() => drop(ranges.add_all(&oldest)),
-                _ => self.actors.insert(0, (oldest, None)),
-            }
-            // One over the bound is merged for good with its neighbour.
-            if MAX_ACTORS < self.actors.len() {
-                let (ranges, _) = self.actors.remove(1);
-                self.actors[0].0.add_all(&ranges);
-            }
+        if self.actors.len() == MAX_ACTORS {
+            self.actors.remove(0);
         }
+        self.actors.reserve_exact(1);
+        self.actors.push((ranges, actor.clone()));
     }
 
-    /// For the commit: unknown actors first, so that a known one wins where both touched a tile.
-    pub(super) fn attributions(actors: Vec<(Ranges, Option<Actor>)>) -> Vec<Attribution> {
-        let (unknown, known): (Vec<_>, Vec<_>) = actors.into_iter().partition(|a| a.1.is_none());
-        unknown
-            .into_iter()
-            .chain(known)
-            .map(|(ranges, actor)| Attribution { ranges: ranges.as_slice().to_vec(), actor })
-            .collect()
+    /// For the commit: the last one wins where several touched a tile.
+    pub(super) fn attributions(actors: Vec<(Ranges, Actor)>) -> Vec<Attribution> {
+        let whose = |(ranges, actor): (Ranges, Actor)| Attribution {
+            ranges: ranges.as_slice().to_vec(),
+            actor,
+        };
+        actors.into_iter().map(whose).collect()
     }
 }
 
-fn same_process(a: Option<&Actor>, b: Option<&Actor>) -> bool {
-    match (a, b) {
-        (Some(a), Some(b)) => a.pid == b.pid && a.exe == b.exe && a.comm == b.comm,
-        (None, None) => true,
-        _ => false,
-    }
+fn same_process(a: &Actor, b: &Actor) -> bool {
+    a.pid == b.pid && a.exe == b.exe && a.comm == b.comm
 }
 
 /// A read that is under way.
@@ -222,8 +203,9 @@ pub(super) struct FileState {
     pub(super) unreadable: bool,
     /// The last read that was folded was ahead of the word of who wrote: that may still come.
     pub(super) unclaimed: bool,
-    /// What it looks like, by the last commit of this run.
-    pub(super) face: Option<Face>,
+    /// What it looks like, by the last commit of this run. Boxed: a file that this run has not read
+    /// has none.
+    pub(super) face: Option<Box<Face>>,
     /// The ticket of that commit.
     pub(super) face_ticket: u64,
     /// Attempts that found another inode at the path, since the last that did not.

@@ -129,13 +129,13 @@ pub enum Durable {
     Newest,
 }
 
-/// Who changed which bytes; `None` where nobody knows.
+/// Who changed which bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attribution {
     /// Half-open byte ranges.
     pub ranges: Vec<(u64, u64)>,
     /// Who it was.
-    pub actor: Option<Actor>,
+    pub actor: Actor,
 }
 
 /// What became of an annotation.

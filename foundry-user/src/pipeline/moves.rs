@@ -64,7 +64,7 @@ impl Pipeline {
         self.mark(id, seq, |d| {
             d.live |= !first;
             d.check = true;
-            d.blame_all(actor);
+            d.blame_all(actor.as_ref());
             false
         });
         if known.is_none() {

@@ -389,7 +389,7 @@ impl Pipeline {
             d.live |= !deep;
             d.check |= compare;
             d.audit |= deep;
-            d.blame_all(actor);
+            d.blame_all(actor.as_ref());
             false
         });
     }

@@ -64,7 +64,6 @@ impl Pipeline {
             d.live = true;
             d.check = true;
             d.audit = true;
-            d.blame_all(None);
             false
         });
     }

@@ -233,7 +233,6 @@ impl Edits {
         let Some(Edit::Good(good)) = self.open.remove(path) else { return Err(Trouble::Brick) };
         let Good { mut editor, place, unfinished } = *good;
         for Attribution { ranges, actor } in writers {
-            let Some(actor) = actor else { continue };
             let writer = Writer {
                 exe: actor.exe.unwrap_or_default(),
                 comm: actor.comm,

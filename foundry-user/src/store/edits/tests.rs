@@ -60,7 +60,7 @@ impl Stage {
 
     fn commit(&mut self, at: i64) -> Result<Committed, StoreFailure> {
         let actor = Actor { pid: 7, comm: b"dd".to_vec(), ..Actor::default() };
-        let writers = vec![Attribution { ranges: vec![(0, u64::MAX)], actor: Some(actor) }];
+        let writers = vec![Attribution { ranges: vec![(0, u64::MAX)], actor }];
         let (at, durable) = (UnixNs(at), Durable::Nothing);
         let op = StoreOp::Commit { writers, belated: false, at, durable, recalled: false };
         self.job(PATH, op).unwrap()
