@@ -29,6 +29,7 @@
 //! Keeps: the loop is the only one who steps the pipeline; nothing waits for a sink.
 
 mod backend;
+mod census;
 mod fatal;
 mod memory;
 mod processes;
@@ -105,7 +106,10 @@ pub fn prepare(config: &WatchConfig) -> Result<(Arc<Store>, Box<dyn Source>), Fa
         recorder::make(path)?;
     }
     let place = place(&store, config.pins)?;
-    let source = backend::open(config.backend, config.sweep, !config.processes.is_empty(), &place)?;
+    let mut roots = config.roots.clone();
+    roots.extend(asked_roots(store.dir()));
+    let wanted = (&*crate::config::outermost(roots), !config.processes.is_empty());
+    let source = backend::open(config.backend, config.sweep, wanted, &place)?;
     Ok((store, source))
 }
 

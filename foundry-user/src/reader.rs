@@ -11,6 +11,7 @@ mod names;
 mod open;
 mod settle;
 
+pub(crate) use names::made_up as is_made_up;
 pub use open::{anywhere, stat_fd};
 
 use crate::artifact::{FileIdentity, FileKind, OsBytes, Stat};

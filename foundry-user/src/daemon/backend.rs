@@ -4,12 +4,14 @@
 //! Keeps: a backend that was named runs or the daemon does not; `auto` takes the best that does.
 
 use super::FatalError;
+use super::census;
 use super::sizes::Sizes;
 use crate::config::Backend;
 use crate::sources::composite::{Composite, Sharing};
 use crate::sources::ebpf::pins::{self, Place};
-use crate::sources::ebpf::{Backend as Probes, EbpfSource};
+use crate::sources::ebpf::{Backend as Probes, EbpfSource, Limits};
 use crate::sources::{Source, SourceError, backends};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Best first.
@@ -18,17 +20,26 @@ const ORDER: [Backend; 3] = [Backend::Fentry, Backend::Tracepoint, Backend::Fano
 /// Processes whose memory the kernel tells of; more are looked at again and again.
 const MOST_WATCHED: u32 = 512;
 
-/// Starts the backend that was asked for; `memory` says whether processes are to be watched, too.
+/// No more inodes are followed by probes, which takes 512 MiB of kernel memory; others are compared.
+const MOST_ARTIFACTS: u32 = 1 << 23;
+
+/// Starts the backend that was asked for, with room for what is beneath `roots` and for half as much
+/// again; `memory` says whether processes are to be watched, too.
 pub(super) fn open(
     wanted: Backend,
     sweep: Option<Duration>,
-    memory: bool,
+    (roots, memory): (&[PathBuf], bool),
     place: &Place,
 ) -> Result<Box<dyn Source>, FatalError> {
-    let mut sizes = Sizes::from_environment()?;
-    if memory {
-        sizes.limits.watched = MOST_WATCHED;
+    let mut usual = Limits::default();
+    if wanted != Backend::Fanotify {
+        let found = census::count(roots, MOST_ARTIFACTS);
+        usual.artifacts = found.saturating_add(found / 2).clamp(usual.artifacts, MOST_ARTIFACTS);
     }
+    if memory {
+        usual.watched = MOST_WATCHED;
+    }
+    let sizes = Sizes::from_environment(usual)?;
     let mut tried = vec![];
     for backend in ORDER.into_iter().filter(|b| wanted == Backend::Auto || wanted == *b) {
         match start(backend, sweep, &sizes, place) {

@@ -11,24 +11,26 @@ use crate::sources::fanotify::Options;
 const VARIABLE: &str = "FOUNDRY_SIZES";
 
 /// Sizes of the sources.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Sizes {
     pub(super) limits: Limits,
     pub(super) hints: Options,
 }
 
 impl Sizes {
-    /// As the environment says; nothing there is the usual sizes.
-    pub(super) fn from_environment() -> Result<Self, FatalError> {
+    /// As the environment says; what it does not name is as usual.
+    pub(super) fn from_environment(usual: Limits) -> Result<Self, FatalError> {
         match std::env::var(VARIABLE) {
-            Ok(text) => Self::parse(&text).map_err(FatalError::Sizes),
-            Err(std::env::VarError::NotPresent) => Ok(Self::default()),
+            Ok(text) => Self::parse(&text, usual).map_err(FatalError::Sizes),
+            Err(std::env::VarError::NotPresent) => {
+                Self::parse("", usual).map_err(FatalError::Sizes)
+            }
             Err(error) => Err(FatalError::Sizes(error.to_string())),
         }
     }
 
-    fn parse(text: &str) -> Result<Self, String> {
-        let mut sizes = Self::default();
+    fn parse(text: &str, usual: Limits) -> Result<Self, String> {
+        let mut sizes = Self { limits: usual, hints: Options::default() };
         for word in text.split(',').filter(|word| !word.is_empty()) {
             let unknown = || format!("`{word}` is no size");
             let (name, value) = word.split_once('=').ok_or_else(unknown)?;
@@ -57,14 +59,16 @@ mod tests {
 
     #[test]
     fn sizes_are_read_word_by_word() {
-        let sizes = Sizes::parse("artifacts=64,words=16,bell=8192,queue=bounded").unwrap();
         let usual = Limits::default();
+        let sizes = Sizes::parse("artifacts=64,words=16,bell=8192,queue=bounded", usual).unwrap();
         let wanted = Limits { artifacts: 64, words: 16, bell_bytes: 8192, ..usual };
         assert_eq!(sizes.limits, wanted);
         assert!(!sizes.hints.unlimited_queue);
-        assert_eq!(Sizes::parse("").unwrap().limits, usual);
+        let large = Limits { artifacts: 1 << 20, ..usual };
+        assert_eq!(Sizes::parse("", large).unwrap().limits, large);
+        assert_eq!(Sizes::parse("artifacts=64", large).unwrap().limits.artifacts, 64);
         for wrong in ["bell=5000", "life=1", "artifacts=0", "words", "queue=1", "rings=4096"] {
-            assert!(Sizes::parse(wrong).is_err(), "{wrong}");
+            assert!(Sizes::parse(wrong, usual).is_err(), "{wrong}");
         }
     }
 }

@@ -110,7 +110,8 @@ pub(super) fn entries(
     Ok(entries)
 }
 
-pub(super) fn made_up(fd: &OwnedFd) -> bool {
+/// Whether this directory is on a file system that the kernel makes up on reading.
+pub(crate) fn made_up(fd: &OwnedFd) -> bool {
     // Magic numbers are 32 bits wide, whatever the type that carries them.
     let low = |n: i64| u32::try_from(n & 0xffff_ffff).unwrap_or(0);
     rustix::fs::fstatfs(fd).is_ok_and(|s| MADE_UP.contains(&low(s.f_type)))

@@ -57,7 +57,8 @@ impl Backend {
 /// Sizes of everything that can overflow; tests make them tiny.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Most artifacts; 64 bytes of kernel memory each at once, about 80 more when used.
+    /// Most artifacts; 64 bytes of kernel memory each at once, about 80 more when used. The daemon makes
+    /// room for more where there are more.
     pub artifacts: u32,
     /// Words of bits for files that need more than 64; 8 bytes each.
     pub words: u32,
@@ -198,14 +199,21 @@ impl EbpfSource {
         let seen = map("SEEN")?.try_into().map_err(broken)?;
         let interest = map("INTEREST")?.try_into().map_err(broken)?;
         let watched = map("WATCHED")?.try_into().map_err(broken)?;
-        let mut words = |name: &'static str, words: usize| {
+        let mut array = |name: &'static str, words: usize| {
             let aya::maps::Map::Array(data) = map(name)? else {
                 return Err(broken(aya::maps::MapError::InvalidMapType { map_type: 0 }));
             };
-            SharedWords::map(data.fd().as_fd(), words)
-                .map_err(|source| SourceError::Io { op: "mmap of a BPF array", source })
+            SharedWords::open(data.fd().as_fd(), words)
+                .map_err(|source| SourceError::Io { op: "dup of a BPF array", source })
         };
-        let files = words("FILES", index(limits.artifacts).saturating_mul(STATE_WORDS))?;
+        // Reached slot by slot, as they are handed out.
+        let files = array("FILES", index(limits.artifacts).saturating_mul(STATE_WORDS))?;
+        let mut words = |name: &'static str, words: usize| {
+            let array = array(name, words)?;
+            let mapped = array.reach(0..words);
+            mapped.map_err(|source| SourceError::Io { op: "mmap of a BPF array", source })?;
+            Ok::<_, SourceError>(array)
+        };
         let bitmaps = words("BITMAPS", index(limits.words))?;
         let global = words("GLOBAL", global::COUNT)?;
         let reply = words("REPLY", reply::COUNT)?;

@@ -73,11 +73,11 @@ impl Tracker for EbpfTracker {
         let slot = match claimed {
             Claimed::Old(slot) => slot,
             Claimed::New(slot) => {
-                self.shared.prepare(&state, slot, size);
-                let inserted = state.interest.insert(described.key, slot, 0);
-                if let Err(error) = inserted {
+                let prepared = self.shared.prepare(&state, slot, size);
+                let mut insert = || state.interest.insert(described.key, slot, 0);
+                if let Err(error) = prepared.and_then(|()| insert().map_err(io::Error::other)) {
                     state.slots.release(artifact);
-                    return Err(io::Error::other(error));
+                    return Err(error);
                 }
                 slot
             }
@@ -203,15 +203,18 @@ impl Shared {
         state
     }
 
-    fn prepare(&self, state: &State, slot: u32, size: u64) {
-        let Some(held) = state.slots.get(slot) else { return };
+    /// Makes the state of a slot that was handed out what it is at first.
+    fn prepare(&self, state: &State, slot: u32, size: u64) -> io::Result<()> {
+        let Some(held) = state.slots.get(slot) else { return Ok(()) };
         let base = index(slot) * STATE_WORDS;
+        self.files.reach(base..base + STATE_WORDS)?;
         let values = [0, held.geometry.pack(), 0, u64::from(held.generation), size, 0];
         for (nth, value) in values.into_iter().enumerate() {
             if let Some(word) = self.files.word(base + nth) {
                 word.store(value, SeqCst);
             }
         }
+        Ok(())
     }
 
     /// Gives a file that outgrew its bits finer ones. What was dirty in the old ones becomes an event.
