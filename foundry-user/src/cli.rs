@@ -8,6 +8,7 @@ mod annotate;
 mod brick_file;
 mod capture;
 mod compare;
+mod composite;
 mod config;
 mod diff;
 mod doctor;

@@ -6,7 +6,7 @@
 use crate::error::CommandError;
 use crate::facts::record;
 use crate::stats::Report;
-use foundry_brick::parts::{Attribute, PAGE_ORDER, Part, Parts, Text};
+use foundry_brick::parts::{Attribute, PAGE_ORDER, Part, Parts, Text, page};
 use foundry_brick::storage::Storage;
 use foundry_brick::{Brick, Error, FactValue, Facts, Kind, Payload, Region, Writer};
 use serde::Serialize;
@@ -137,7 +137,8 @@ fn regions<S: Storage>(brick: &Brick<S>) -> Result<Vec<Value>, Error> {
     let starts: BTreeMap<u64, &Part> = parts.iter().filter_map(start).collect();
     let of = |region: &Region| {
         let part = starts.get(&region.start);
-        part.filter(|part| String::from_utf8_lossy(&part.name) == region.name.as_str())
+        // A function that begins where a mapping does is another region.
+        part.filter(|part| part.kind.name() == region.kind)
     };
     Ok(brick.regions()?.iter().map(|one| region(one, of(one).copied())).collect())
 }
@@ -167,8 +168,24 @@ fn region(region: &Region, part: Option<&Part>) -> Value {
     }
     if let (Some(part), Value::Object(object)) = (part, &mut out) {
         object.insert("attributes".to_owned(), attributes(part));
+        if let Some(link) = &part.link {
+            let path = String::from_utf8_lossy(&link.path);
+            object.insert("link".to_owned(), json!({ "path": path, "offset": link.offset }));
+        }
+        if !part.pages.is_empty() {
+            object.insert("pages".to_owned(), pages(part));
+        }
     }
     out
+}
+
+/// How many of a mapping's pages are in each state, by the names of FORMAT.md.
+fn pages(part: &Part) -> Value {
+    let count = |bit: usize| -> u64 {
+        part.pages.iter().filter(|run| run.state >> bit & 1 != 0).map(|run| run.count).sum()
+    };
+    let one = |(bit, name): (usize, &&str)| ((*name).to_owned(), Value::from(count(bit)));
+    page::NAMES.iter().enumerate().map(one).collect()
 }
 
 pub(crate) fn facts(facts: &Facts) -> Value {

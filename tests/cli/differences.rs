@@ -45,4 +45,20 @@ fn two_looks_at_a_directory() {
         assert!(text.contains(wanted), "no `{wanted}` in {text}");
     }
     assert!(fs::read(&picture).unwrap().starts_with(b"\x89PNG"));
+    // Two pictures of one look: what no entry has is no part of either.
+    run(&[&"export", &a, &"--format", &"png", &"-o", &picture]).ok();
+    run(&[&"export", &a, &"--format", &"png", &"--palette", &"pages", &"-o", &picture]).coded(2);
+}
+
+#[test]
+fn a_file_and_a_directory_are_not_compared() {
+    let dir = TempDir::new().unwrap();
+    let (tree, a, b) =
+        (dir.path().join("t"), dir.path().join("a.brick"), dir.path().join("b.brick"));
+    fs::create_dir(&tree).unwrap();
+    fs::write(tree.join("file"), "text").unwrap();
+    run(&[&"fold", &tree, &"-o", &a]).ok();
+    run(&[&"fold", &tree.join("file"), &"-o", &b]).ok();
+    let said = run(&[&"diff", &a, &b]).coded(2).err;
+    assert!(said.contains("shows a directory") && said.contains("shows a file"), "{said}");
 }

@@ -119,6 +119,10 @@ fn pictures_fit_the_side_and_palettes_differ() {
     assert_eq!(colour(0), colour(99_999));
     assert_ne!(colour(0), colour(100_000));
 
+    // A file has no pages.
+    let said = run(&[&"export", &brick, &"--format", &"png", &"--palette", &"pages", &"-o", &out]);
+    assert!(said.coded(2).err.contains("memory of processes"));
+
     // The artifact changed: its cells are still there.
     fs::write(scratch.tree().join("artifact"), "other").unwrap();
     let said = run(&[&"export", &brick, &"--format", &"png", &"-o", &out]).ok();

@@ -21,6 +21,8 @@ pub enum Palette {
     Printable,
     /// Share of bytes above 127.
     High,
+    /// The states of a process's pages: whoever draws them knows the colours.
+    Pages,
 }
 
 const BLACK: [u8; 3] = [0, 0, 0];
@@ -51,7 +53,7 @@ impl Palette {
     }
 
     /// Every palette and its name.
-    pub const ALL: [(&'static str, Self); 7] = [
+    pub const ALL: [(&'static str, Self); 8] = [
         ("byte-class", Self::ByteClass),
         ("entropy", Self::Entropy),
         ("magnitude", Self::Magnitude),
@@ -59,6 +61,7 @@ impl Palette {
         ("zero", Self::Zero),
         ("printable", Self::Printable),
         ("high", Self::High),
+        ("pages", Self::Pages),
     ];
 
     /// Whether a byte's colour is that of its leaf.
@@ -79,10 +82,11 @@ impl Palette {
     }
 
     /// The colour of a cell.
-    pub(super) fn of_cell(self, [entropy, zero, printable, high]: Cell) -> [u8; 4] {
+    #[must_use]
+    pub fn of_cell(self, [entropy, zero, printable, high]: Cell) -> [u8; 4] {
         opaque(match self {
             Self::ByteClass => mix(zero, printable, high),
-            Self::Entropy | Self::Magnitude => ramp(entropy),
+            Self::Entropy | Self::Magnitude | Self::Pages => ramp(entropy),
             Self::Channels => [entropy, printable, high],
             Self::Zero => ramp(zero),
             Self::Printable => ramp(printable),

@@ -32,6 +32,11 @@ pub fn picture_level(size: u64, order: u32) -> u32 {
 /// # Errors
 /// Where it is too large, or the palette needs bytes and only cells are given.
 pub fn png(picture: Picture<'_>, palette: Palette) -> Result<Vec<u8>, Error> {
+    if palette == Palette::Pages && !matches!(picture, Picture::Colours(_)) {
+        return Err(Error::Usage(
+            "the pages palette draws the memory of processes, and this is none: ask for another",
+        ));
+    }
     let colours: Vec<[u8; 4]> = match picture {
         Picture::Cells(cells) => {
             if palette == Palette::Magnitude {

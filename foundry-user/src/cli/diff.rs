@@ -33,7 +33,7 @@ struct Found {
     b: String,
     /// Whether nothing differs.
     same: bool,
-    /// Kind, size, owner and the like.
+    /// Size, owner and the like.
     properties: Vec<Property>,
     /// Byte ranges of the content that differ, for an artifact that is not made of parts.
     ranges: Vec<ByteSpan>,
@@ -65,6 +65,7 @@ struct ByteSpan {
 /// Runs the command.
 pub(super) fn run(args: &Diff, store: &Store) -> Result<Exit, CommandError> {
     let (a, b) = open(args, store)?;
+    comparable(&a, &b)?;
     let found = compare(&a, &b)?;
     if let Some(output) = &args.png {
         refuse_sources(output, &[&a.path, &b.path])?;
@@ -99,6 +100,27 @@ fn open(args: &Diff, store: &Store) -> Result<(BrickFile, BrickFile), CommandErr
         return Err(CommandError::Invalid { path: b.path, what });
     };
     Ok((BrickFile::open_generation(&args.a, store, from)?, b))
+}
+
+/// What a file's bytes, a process's pages and a directory's entries say has nothing in common.
+fn comparable(a: &BrickFile, b: &BrickFile) -> Result<(), CommandError> {
+    let [of_a, of_b] = [a, b].map(|file| kind(file.brick.meta().kind));
+    if of_a == of_b {
+        return Ok(());
+    }
+    let sides = [(a, of_a), (b, of_b)].map(|(file, kind)| format!("{} shows a {kind}", name(file)));
+    Err(CommandError::Usage(format!(
+        "{} and {}: name two bricks of one kind, or one brick with --from and --to",
+        sides[0], sides[1]
+    )))
+}
+
+const fn kind(kind: Kind) -> &'static str {
+    match kind {
+        Kind::File => "file",
+        Kind::Directory => "directory",
+        Kind::Process => "process",
+    }
 }
 
 fn compare(a: &BrickFile, b: &BrickFile) -> Result<Found, CommandError> {
@@ -138,13 +160,7 @@ fn name(file: &BrickFile) -> String {
 
 fn properties(a: &BrickFile, b: &BrickFile) -> Vec<Property> {
     let (a, b) = (a.brick.meta(), b.brick.meta());
-    let kind = |kind| match kind {
-        Kind::File => "file",
-        Kind::Directory => "directory",
-        Kind::Process => "process",
-    };
     let mut all = vec![
-        ("kind", kind(a.kind).to_owned(), kind(b.kind).to_owned()),
         ("mode", format!("{:04o}", a.mode), format!("{:04o}", b.mode)),
         ("uid", a.uid.to_string(), b.uid.to_string()),
         ("gid", a.gid.to_string(), b.gid.to_string()),

@@ -5,14 +5,16 @@
 
 use super::Store;
 use super::brick_file::BrickFile;
+use super::composite;
 use super::output::say;
 use super::payload;
 use super::temporary::{Temporary, refuse_sources};
 use super::text;
 use crate::args::{Export, ExportFormat};
 use crate::error::{CommandError, Exit};
+use foundry_brick::Kind;
 use foundry_brick::export::{
-    Blueprint, MAX_PAYLOAD, Picture, picture_level, png, rts_png, v2br_v1,
+    Blueprint, MAX_PAYLOAD, Palette, Picture, picture_level, png, rts_png, v2br_v1,
 };
 use foundry_brick::geometry::LEAF_LEVEL;
 use std::fs;
@@ -55,10 +57,17 @@ fn picture(
     file: &BrickFile,
 ) -> Result<Result<Vec<u8>, foundry_brick::Error>, CommandError> {
     let size = file.brick.meta().size;
+    if args.palette == Palette::Pages && file.brick.meta().kind != Kind::Process {
+        let what = "draws the memory of processes, and this is none: ask for another";
+        return Err(CommandError::Usage(format!(
+            "{}: --palette pages {what}",
+            file.path.display()
+        )));
+    }
     // A side of 2^order pixels is the largest of the curve that fits.
     let mut level = picture_level(size, args.side.ilog2());
     let parts = file.brick.parts().map_err(|e| CommandError::brick(&file.path, e))?;
-    if parts.is_some_and(|parts| u32::from(parts.leaf_order()) > LEAF_LEVEL) {
+    if parts.is_some() {
         // The leaves of a composite are what there is to see: its content is made of them.
         level = level.max(LEAF_LEVEL);
     }
@@ -76,5 +85,11 @@ fn picture(
     let cells = file.brick.levels().into_iter().find(|l| l.level == level).map_or(0, |l| l.cells);
     let mut out = Vec::new();
     let read = file.brick.cells(level, 0..cells, &mut out);
-    Ok(read.and_then(|()| png(Picture::Cells(&out), args.palette)))
+    Ok(read.and_then(|()| match parts {
+        Some(parts) => {
+            let colours = composite::colours(&parts, level, &out, args.palette);
+            png(Picture::Colours(&colours), args.palette)
+        }
+        None => png(Picture::Cells(&out), args.palette),
+    }))
 }

@@ -174,9 +174,12 @@ impl Sheet {
         if brick.generation() > 1 && (1..geometry::tiles(brick.meta().size)).contains(&tiles) {
             self.changed_line(brick.meta().size, changed);
         }
-        let payload = match brick.meta().payload {
-            Payload::Reference => "reference: the bytes are in the artifact",
-            Payload::Embedded => "embedded: the bytes are in the brick",
+        let payload = match (brick.meta().kind, brick.meta().payload) {
+            (Kind::File, Payload::Reference) => "reference: the bytes are in the artifact",
+            (Kind::File, Payload::Embedded) => "embedded: the bytes are in the brick",
+            (Kind::Directory, _) => "reference: what lies in it has bricks of its own",
+            (Kind::Process, Payload::Reference) => "reference: no byte of memory, only statistics",
+            (Kind::Process, Payload::Embedded) => "embedded: bytes of memory are in the brick",
         };
         self.line("payload", payload);
         if let Some(top) = brick.levels().last() {

@@ -10,6 +10,7 @@ use foundry_brick::parts::{PAGE_BYTES, PAGE_ORDER, PageRun, Part, Parts, page};
 use foundry_brick::storage::MemStorage;
 use foundry_brick::{Brick, FactValue, Facts, Kind, Payload, Region};
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::process::{Child, Command, Stdio};
 
 fn capture(pid: u32, payload: Payload) -> Result<(MemStorage, Sampled), CaptureError> {
@@ -91,6 +92,31 @@ fn a_capture_says_what_is_where() {
     });
     let plots: std::collections::BTreeSet<_> = libc.map(|(place, _)| place.plot).collect();
     assert_eq!(plots.len(), 1, "the segments of a library share a plot");
+}
+
+#[test]
+fn a_page_of_a_library_leads_to_the_same_bytes_of_its_file() {
+    let (brick, _) = capture(std::process::id(), Payload::Reference).unwrap();
+    let brick = Brick::open(brick).unwrap();
+    let said = crate::wire::inspect(std::path::Path::new("x.brick"), &brick).unwrap();
+    let regions = said["regions"].as_array().unwrap();
+    let code = regions.iter().find(|region| {
+        let name = region["name"].as_str().unwrap();
+        region["kind"] == "mapped-file" && name.starts_with("r-xp") && name.ends_with("libc.so.6")
+    });
+    let code = code.unwrap();
+    let read = |path: &str, at: u64| {
+        let mut page = vec![0; 4096];
+        std::fs::File::open(path).unwrap().read_exact_at(&mut page, at).unwrap();
+        page
+    };
+    let (path, offset) = (code["link"]["path"].as_str(), code["link"]["offset"].as_u64());
+    let memory = read("/proc/self/mem", code["address"].as_u64().unwrap());
+    assert!(memory == read(path.unwrap(), offset.unwrap()), "{path:?} from {offset:?}");
+    let pages = |state: &str| code["pages"][state].as_u64().unwrap();
+    assert!(0 < pages("resident") && pages("resident") <= pages("file"), "{code}");
+    assert_eq!((pages("dirty"), pages("swapped")), (0, 0));
+    assert_eq!(code["attributes"]["permissions"], page::READ | page::EXECUTE);
 }
 
 #[test]

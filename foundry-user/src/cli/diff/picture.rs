@@ -5,6 +5,7 @@
 
 use super::Found;
 use crate::cli::brick_file::BrickFile;
+use crate::cli::composite;
 use crate::error::CommandError;
 use foundry_brick::export::{Palette, Picture, picture_level, png};
 use foundry_brick::geometry::{LEAF_LEVEL, cells};
@@ -13,9 +14,13 @@ use std::ops::Range;
 /// Binary logarithm of the longest side in pixels.
 const SIDE: u32 = 10;
 
-const CHANGED: [u8; 4] = [240, 228, 66, 255];
-const ADDED: [u8; 4] = [0, 158, 115, 255];
-const REMOVED: [u8; 4] = [213, 94, 0, 255];
+type Colour = [u8; 4];
+
+const CHANGED: Colour = [240, 228, 66, 255];
+const ADDED: Colour = [0, 158, 115, 255];
+const REMOVED: Colour = [213, 94, 0, 255];
+/// Where no part lies on either side.
+const GROUND: Colour = [0, 0, 0, 0];
 
 /// The picture as a PNG.
 pub(super) fn draw(a: &BrickFile, b: &BrickFile, found: &Found) -> Result<Vec<u8>, CommandError> {
@@ -28,20 +33,22 @@ pub(super) fn draw(a: &BrickFile, b: &BrickFile, found: &Found) -> Result<Vec<u8
         let light = 24 + entropy / 3 + (255 - zero) / 8;
         [light, light, light, 255]
     };
-    let mut colours: Vec<[u8; 4]> = known.iter().map(grey).collect();
+    let mut colours: Vec<Colour> = known.iter().map(grey).collect();
     colours.resize(usize::try_from(cells(size, level)).unwrap_or(0), [24, 24, 24, 255]);
-    let mut paint = |range: Range<u64>, colour| {
-        let shift = 2 * level;
-        let index = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(colours.len());
-        let range = index(range.start >> shift)..index(range.end.div_ceil(1 << shift));
-        colours[range].fill(colour);
-    };
     for span in &found.ranges {
-        paint(span.start..span.end, CHANGED);
+        paint(&mut colours, level, span.start..span.end, CHANGED);
     }
     if let (Some(of_a), Some(of_b)) =
         (a.brick.parts().map_err(corrupt)?, b.brick.parts().map_err(corrupt)?)
     {
+        let count = colours.len();
+        let taken = [&of_a, &of_b].map(|parts| composite::taken(parts, level, count));
+        for (nth, colour) in colours.iter_mut().enumerate() {
+            if taken.iter().all(|side| !side[nth]) {
+                *colour = GROUND;
+            }
+        }
+        let mut paint = |range: Range<u64>, colour| paint(&mut colours, level, range, colour);
         for part in &found.parts.parts_removed {
             paint(of_a.content_range(part.start..part.end), REMOVED);
         }
@@ -53,4 +60,14 @@ pub(super) fn draw(a: &BrickFile, b: &BrickFile, found: &Found) -> Result<Vec<u8
         }
     }
     png(Picture::Colours(&colours), Palette::Entropy).map_err(corrupt)
+}
+
+/// Gives a range of the content a colour.
+fn paint(colours: &mut [Colour], level: u32, range: Range<u64>, colour: Colour) {
+    let shift = 2 * level;
+    let index = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(colours.len());
+    let range = index(range.start >> shift)..index(range.end.div_ceil(1 << shift));
+    if let Some(pixels) = colours.get_mut(range) {
+        pixels.fill(colour);
+    }
 }
