@@ -5,6 +5,7 @@
 
 use crate::Outcome;
 use crate::place;
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -15,10 +16,11 @@ use std::time::{Duration, Instant};
 /// One figure's name and how it is taken.
 type Figure = (&'static str, fn(&Bench) -> Result<(), Box<dyn std::error::Error>>);
 
-const FIGURES: [Figure; 6] = [
+const FIGURES: [Figure; 7] = [
     ("fold", fold),
     ("untracked", untracked),
     ("latency", latency),
+    ("memory", memory),
     ("flood", flood),
     ("huge", huge),
     ("idle", idle),
@@ -76,11 +78,15 @@ impl Bench {
 
     /// Starts a daemon over the tree and waits until all of it is folded.
     fn daemon(&self) -> Result<Daemon, Box<dyn std::error::Error>> {
+        self.daemon_of([OsStr::new("--watch"), self.tree().as_os_str()])
+    }
+
+    fn daemon_of(&self, what: [&OsStr; 2]) -> Result<Daemon, Box<dyn std::error::Error>> {
         let store = self.dir.join("store");
         let child = self
             .foundry()
-            .arg("--watch")
-            .arg(self.tree())
+            .args(what)
+            .arg("--no-listen")
             .arg("--store")
             .arg(&store)
             .stdin(Stdio::null())
@@ -307,6 +313,41 @@ fn latency(bench: &Bench) -> Result<(), Box<dyn std::error::Error>> {
     }
     let (p50, p99) = percentiles(times);
     println!("   pwrite of 8 bytes to a changed brick: p50 {p50} us, p99 {p99} us (500 writes)");
+    Ok(())
+}
+
+/// From the return of `mmap`, and of `munmap`, to a changed brick of the process that called it. That is
+/// this one: the allocator has a mapping of its own for what is larger than 32 MiB.
+fn memory(bench: &Bench) -> Result<(), Box<dyn std::error::Error>> {
+    let pid = std::process::id().to_string();
+    let daemon = bench.daemon_of([OsStr::new("--watch-process"), OsStr::new(&pid)])?;
+    let brick = daemon.largest_brick()?;
+    let state = || fs::metadata(&brick).map(|meta| (meta.mtime(), meta.mtime_nsec(), meta.len()));
+    let (mut mapped, mut unmapped) = (Vec::new(), Vec::new());
+    let until_changed = |before: (i64, i64, u64)| -> Result<Duration, Box<dyn std::error::Error>> {
+        let begun = now();
+        while state()? == before {
+            if begun.elapsed() > Duration::from_secs(5) {
+                return Err("no commit within 5 s".into());
+            }
+            std::thread::yield_now();
+        }
+        Ok(begun.elapsed())
+    };
+    for _ in 0..300 {
+        daemon_at_rest(&state)?;
+        let before = state()?;
+        let block = std::hint::black_box(Vec::<u8>::with_capacity(40 << 20));
+        mapped.push(until_changed(before)?);
+        daemon_at_rest(&state)?;
+        let before = state()?;
+        drop(block);
+        unmapped.push(until_changed(before)?);
+    }
+    for (what, times) in [("mmap", mapped), ("munmap", unmapped)] {
+        let (p50, p99) = percentiles(times);
+        println!("   {what} to a changed brick: p50 {p50} us, p99 {p99} us (300 calls)");
+    }
     Ok(())
 }
 
