@@ -47,41 +47,30 @@ pub trait Storage {
     fn sync(&mut self) -> Result<()>;
 }
 
-impl<S: Storage + ?Sized> Storage for &mut S {
-    fn len(&self) -> Result<u64> {
-        (**self).len()
-    }
-    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
-        (**self).read_at(offset, buf)
-    }
-    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
-        (**self).write_at(offset, bytes)
-    }
-    fn set_len(&mut self, len: u64) -> Result<()> {
-        (**self).set_len(len)
-    }
-    fn sync(&mut self) -> Result<()> {
-        (**self).sync()
-    }
+/// What leads to a storage is one.
+macro_rules! through {
+    ($($pointer:ty),*) => { $(
+        impl<S: Storage + ?Sized> Storage for $pointer {
+            fn len(&self) -> Result<u64> {
+                (**self).len()
+            }
+            fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+                (**self).read_at(offset, buf)
+            }
+            fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
+                (**self).write_at(offset, bytes)
+            }
+            fn set_len(&mut self, len: u64) -> Result<()> {
+                (**self).set_len(len)
+            }
+            fn sync(&mut self) -> Result<()> {
+                (**self).sync()
+            }
+        }
+    )* };
 }
 
-impl<S: Storage + ?Sized> Storage for Box<S> {
-    fn len(&self) -> Result<u64> {
-        (**self).len()
-    }
-    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
-        (**self).read_at(offset, buf)
-    }
-    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
-        (**self).write_at(offset, bytes)
-    }
-    fn set_len(&mut self, len: u64) -> Result<()> {
-        (**self).set_len(len)
-    }
-    fn sync(&mut self) -> Result<()> {
-        (**self).sync()
-    }
-}
+through!(&mut S, Box<S>);
 
 /// A storage in memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
