@@ -21,6 +21,7 @@ mod pins;
 mod scenario;
 mod storm;
 mod trees;
+mod unit;
 
 use crate::support::daemon::{Daemon, Refusal};
 use crate::support::{self, Scratch};

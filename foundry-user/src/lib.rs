@@ -33,6 +33,7 @@ pub mod stats;
 pub mod store;
 pub mod tasks;
 pub mod tracker;
+pub mod walk;
 pub mod wire;
 pub mod wire_annotate;
 pub mod wire_map;

@@ -7,7 +7,7 @@ use crate::stage::Tally;
 use crate::{place, tools};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 /// File systems and how an image of each is made; memory and overlay need none.
 const FILE_SYSTEMS: [(&str, &str); 5] = [
@@ -53,6 +53,7 @@ pub(crate) fn stages(tally: &mut Tally, skips: &Path) {
     filters.push("live::guard::".to_owned());
     filters.push("live::medium::".to_owned());
     filters.push("live::pins::".to_owned());
+    filters.push("live::unit::".to_owned());
     let Some(mut here) = tools::as_root("env") else { return };
     here.arg("FOUNDRY_LIVE=1").arg(variable("FOUNDRY_SKIPS", skips)).arg(&tests).args(&filters);
     tally.stage("live tests", 20, &mut here);
@@ -67,7 +68,12 @@ pub(crate) fn stages(tally: &mut Tally, skips: &Path) {
 
 /// Builds the program and the tests of one target with a profile, and says where they are.
 pub(crate) fn build(target: &str, profile: &str) -> Result<PathBuf, String> {
-    let built = place::cargo()
+    built(place::cargo(), target, profile)
+}
+
+/// The same with a cargo that has been told for which processor.
+pub(crate) fn built(mut cargo: Command, target: &str, profile: &str) -> Result<PathBuf, String> {
+    let built = cargo
         .args(["test", "--locked", "--package", "foundry-user", "--test", target])
         .args(["--no-run", "--message-format=json", "--profile", profile])
         .stderr(Stdio::inherit())

@@ -27,6 +27,8 @@ pub(crate) fn run(args: &[String]) -> Outcome {
         ("mkfs.ext4", "e2fsprogs"),
         ("mkfs.xfs", "xfsprogs"),
         ("mkfs.btrfs", "btrfs-progs"),
+        // What the unit in `deploy/` is for.
+        ("systemd-analyze", "systemd"),
     ] {
         if let Err(why) = tools::ensure_debian(program, package) {
             tally.skip(&format!("what needs {program}"), &why);

@@ -4,6 +4,9 @@
 //! Keeps: no more threads than reads the pipeline may ask for; names never wait behind content.
 
 use super::FatalError;
+use crate::artifact::OsBytes;
+use crate::clock;
+use crate::diagnostics::Throttle;
 use crate::pipeline::Settings;
 use crate::pipeline::effect::{Effect, ReadRequest};
 use crate::pipeline::input::{Input, ReadAnswer, ReadFailure, ReadPart};
@@ -35,6 +38,20 @@ struct Shared {
     answers: mpsc::Sender<Input>,
     fatal: mpsc::Sender<FatalError>,
     cancelled: Arc<Mutex<BTreeSet<u64>>>,
+    refused: Throttle,
+}
+
+impl Shared {
+    /// Says what cannot be read, and why. `status` counts all of it.
+    fn remark(&self, path: &OsBytes, failure: ReadFailure) {
+        if failure == ReadFailure::Gone {
+            return;
+        }
+        if let Some(held_back) = self.refused.pass(clock::monotonic()) {
+            let path = String::from_utf8_lossy(path).into_owned();
+            tracing::warn!(path, why = %failure, held_back, "cannot be read");
+        }
+    }
 }
 
 impl Readers {
@@ -56,6 +73,7 @@ impl Readers {
             answers,
             fatal: panics.clone(),
             cancelled: Arc::clone(&cancelled),
+            refused: Throttle::new(),
         });
         let name_queue = Arc::new(Mutex::new(name_queue));
         let mut threads = vec![];
@@ -134,9 +152,19 @@ fn look(shared: &Shared, queue: &Mutex<mpsc::Receiver<Effect>>) {
     loop {
         let Some(effect) = lock(queue).blocking_recv() else { return };
         let answer = match effect {
-            Effect::List { dir, path, expect } => shared.reader.list(dir, &path, &expect),
+            Effect::List { dir, path, expect } => {
+                let answer = shared.reader.list(dir, &path, &expect);
+                if let Input::Listed { outcome: Err(failure), .. } = &answer {
+                    shared.remark(&path, *failure);
+                }
+                answer
+            }
             Effect::Look { dir, path, expect, name } => {
-                shared.reader.look(dir, &path, &expect, &name)
+                let answer = shared.reader.look(dir, &path, &expect, &name);
+                if let Input::Looked { outcome: Err(failure), .. } = &answer {
+                    shared.remark(&path, *failure);
+                }
+                answer
             }
             Effect::ScanMappings => {
                 if shared.answers.blocking_send(shared.reader.tables()).is_err() {
@@ -184,6 +212,9 @@ fn read(shared: &Shared, queue: &Mutex<mpsc::Receiver<ReadRequest>>) {
             !closed
         };
         shared.reader.read(&request, &mut |part| {
+            if let ReadPart::Failed(failure) = &part {
+                shared.remark(&request.path, *failure);
+            }
             let last = matches!(part, ReadPart::End { .. } | ReadPart::Failed(_));
             let wanted = last || !lock(&shared.cancelled).contains(&ticket);
             wanted && send(part)

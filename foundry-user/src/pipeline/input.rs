@@ -122,6 +122,16 @@ pub enum ReadFailure {
     Io(i32),
 }
 
+impl std::fmt::Display for ReadFailure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Gone => f.write_str("it was gone, or another, when it was to be read"),
+            Self::Denied => f.write_str("the daemon may not read it"),
+            Self::Io(errno) => std::io::Error::from_raw_os_error(*errno).fmt(f),
+        }
+    }
+}
+
 /// One answer to one `Effect::Read`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ReadAnswer {

@@ -1,11 +1,12 @@
 //! Opening beneath a root, and what `statx` says.
 //!
-//! Knows: `openat2`, `statx`. Must never know: artifacts' numbers, content.
+//! Knows: how roots are walked, `statx`. Must never know: artifacts' numbers, content.
 //! Keeps: what is opened for reading was a regular file or a directory when its place was resolved,
 //! and the descriptor is that very inode.
 
 use crate::artifact::{FileIdentity, FileKind, Stat};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, StatxFlags};
+use crate::walk;
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, StatxFlags};
 use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -64,16 +65,8 @@ pub fn anywhere(path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
 }
 
 fn beneath(from: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd, Errno> {
-    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let how = ResolveFlags::NO_SYMLINKS | ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-    // A rename elsewhere may interrupt the walk; the kernel asks to try again.
-    for _ in 0..8 {
-        match rustix::fs::openat2(from, OsStr::from_bytes(path), flags, Mode::empty(), how) {
-            Err(Errno::AGAIN | Errno::INTR) => {}
-            other => return other,
-        }
-    }
-    Err(Errno::NOENT)
+    let flags = OFlags::PATH | OFlags::NOFOLLOW;
+    walk::beneath(from, OsStr::from_bytes(path), flags, Mode::empty())
 }
 
 /// Resolves the regular file or directory `expect` and opens it for reading.

@@ -1,10 +1,11 @@
 //! Directories that are held open, and what may be done beneath them.
 //!
-//! Knows: `openat2`. Must never know: tasks, bricks.
+//! Knows: walks beneath a directory. Must never know: tasks, bricks.
 //! Keeps: no symbolic link is followed and nothing above the directory is reached, whatever a name
 //! says and whoever changes the tree meanwhile; a file appears whole or not at all.
 
-use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, ResolveFlags};
+use crate::walk;
+use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -54,7 +55,7 @@ impl Dir {
     /// A directory beneath; `None` where there is none.
     ///
     /// # Errors
-    /// As `openat2(2)`: also where a part of the way is a symbolic link.
+    /// As [`walk::beneath`]: also where a part of the way is a symbolic link.
     pub(super) fn sub(&self, way: &Path) -> io::Result<Option<Self>> {
         match self.beneath(way.as_os_str(), OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()) {
             Ok(fd) => Ok(Some(Self { fd, path: self.path.join(way) })),
@@ -110,7 +111,7 @@ impl Dir {
     /// Opens a regular file in it or beneath.
     ///
     /// # Errors
-    /// As `openat2(2)`; what is no regular file is [`io::ErrorKind::InvalidInput`].
+    /// As [`walk::beneath`]; what is no regular file is [`io::ErrorKind::InvalidInput`].
     pub(super) fn file(&self, name: &OsStr, write: bool) -> io::Result<File> {
         let access = if write { OFlags::RDWR } else { OFlags::RDONLY };
         let fd = self.beneath(name, access | OFlags::NONBLOCK | OFlags::NOCTTY, Mode::empty())?;
@@ -233,15 +234,7 @@ impl Dir {
     }
 
     fn beneath(&self, way: &OsStr, flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
-        let how = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-        // A rename elsewhere may interrupt the walk; the kernel asks to try again.
-        for _ in 0..8 {
-            match rustix::fs::openat2(self.fd.as_fd(), way, flags | OFlags::CLOEXEC, mode, how) {
-                Err(Errno::AGAIN | Errno::INTR) => {}
-                other => return other,
-            }
-        }
-        Err(Errno::NOENT)
+        walk::beneath(self.fd.as_fd(), way, flags, mode)
     }
 }
 

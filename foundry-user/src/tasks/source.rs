@@ -10,10 +10,12 @@ use crate::binary::ReadAt;
 use crate::config::Project;
 use crate::reader::stat_fd;
 use crate::redact::is_withheld;
+use crate::walk;
 use foundry_brick::{Meta, Payload};
-use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::fs::{Mode, OFlags};
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -124,8 +126,9 @@ impl Source {
         let failed = |e: rustix::io::Errno| SourceError::Io(real.to_owned(), e.into());
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         // A link that was put there since it was resolved leads nowhere.
-        let how = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-        let fd = rustix::fs::openat2(rustix::fs::CWD, real, flags, Mode::empty(), how);
+        let top = rustix::fs::open("/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
+        let way = real.strip_prefix("/").unwrap_or(real).as_os_str();
+        let fd = top.and_then(|top| walk::beneath(top.as_fd(), way, flags, Mode::empty()));
         let file = File::from(fd.map_err(|e| match e {
             rustix::io::Errno::NXIO => {
                 SourceError::Unfit(real.to_owned(), "is a socket or a device")

@@ -5,7 +5,6 @@
 use super::classes::CLASSES;
 use super::layout::{NodeId, NodeKind, ROOT};
 use super::world::{State, World};
-use crate::pipeline::input::ReadFailure;
 use serde::Serialize;
 
 #[derive(Debug, Serialize)]
@@ -107,11 +106,7 @@ impl NodeView {
 
 fn problem(state: State) -> Option<String> {
     let State::Unreadable(failure) = state else { return None };
-    Some(match failure {
-        ReadFailure::Gone => "it was gone, or another, when it was to be read".to_owned(),
-        ReadFailure::Denied => "the daemon may not read it".to_owned(),
-        ReadFailure::Io(errno) => std::io::Error::from_raw_os_error(errno).to_string(),
-    })
+    Some(failure.to_string())
 }
 
 pub(super) const fn kind(kind: NodeKind) -> &'static str {
