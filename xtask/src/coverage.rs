@@ -92,8 +92,7 @@ fn run_there(kernel: &str, filters: &[String], keep: &mut dyn FnMut(&str)) -> Re
     let threads = if kernel == vm::NEWEST { 1 } else { 2 };
     let mut arguments = filters.to_vec();
     arguments.push(format!("--test-threads={threads}"));
-    let job =
-        Job { programs: vec![(&tests, &arguments)], with: vec![Path::new(&daemon)], count: false };
+    let job = Job::new(vec![(&tests, &arguments)], vec![Path::new(&daemon)]);
     Ok(vm::boot(kernel, &job, keep)? == 0)
 }
 

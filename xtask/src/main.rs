@@ -8,6 +8,7 @@
     reason = "a developer's tool talks on the terminal"
 )]
 
+mod apt;
 mod arm;
 mod bench;
 mod check;
@@ -24,6 +25,7 @@ mod run;
 mod stage;
 mod test;
 mod tools;
+mod types;
 mod vm;
 mod web;
 
@@ -44,7 +46,7 @@ usage: cargo xtask TASK [ARGUMENTS]
                  (with CI=true a skip is a failure)
   ebpf [--check] compiles the probes into foundry-ebpf/prebuilt, or proves that they are what
                  is committed there
-  vm [KERNEL...] [--with FILE...] -- PROGRAM ARGS [--then PROGRAM ARGS]...
+  vm [KERNEL...] [--with FILE...] [--arm] -- PROGRAM ARGS [--then PROGRAM ARGS]...
                  runs programs as root in virtual machines with other kernels
   coverage [here | KERNEL...]
                  writes COVERAGE.md from tests/data/coverage; with a place, fills the table of
@@ -52,7 +54,8 @@ usage: cargo xtask TASK [ARGUMENTS]
   check          the quick part of `test`: format, lints, and every test that needs no privileges
   bench [NAME]   the figures the project is measured by, or one of them: fold untracked latency
                  flood huge idle (root; nothing else should run meanwhile)
-  arm            the program built for 64-bit ARM, its folding tests run on an emulated one
+  arm            the program built for 64-bit ARM, its folding tests run on an emulated one, its
+                 probes on emulated machines
   record [LOG...]
                  lives through the runs of tests/data/replay again and keeps their logs (root)
   fuzz [--seconds N] [--seed N] [TARGET...]

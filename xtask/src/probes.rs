@@ -5,8 +5,8 @@
 
 use crate::ebpf::{self, Checked};
 use crate::stage::Tally;
-use crate::vm::{KERNELS, PROFILE};
-use crate::{live, place, tools};
+use crate::vm::{self, KERNELS, PROFILE, Processor};
+use crate::{live, place, tools, types};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -107,9 +107,34 @@ fn here(tally: &mut Tally, source: &Path, skips: &Path, object: Option<&PathBuf>
     tally.stage(name, 10, command.arg(source).arg("--test-threads=1"));
 }
 
+/// Whether a kernel is there to be booted.
+fn fetched(tally: &mut Tally, kernel: &str) -> bool {
+    let got = vm::prepare(kernel, Processor::X86);
+    if let Err(why) = &got {
+        tally.skip(&format!("kernel {kernel}"), &why.to_string());
+    }
+    got.is_ok()
+}
+
+/// What the probes read is found in the types of other kernels, which are not booted for it.
+fn fields(tally: &mut Tally, kernels: &[&str]) {
+    let types = |kernel: &&str| {
+        let path = vm::types(kernel, Processor::X86).map_err(|why| why.to_string())?;
+        Ok(("x86", (*kernel).to_owned(), path))
+    };
+    match kernels.iter().map(types).collect::<Result<Vec<_>, String>>() {
+        Ok(kernels) => {
+            tally.stage("fields in other kernels", 10, &mut types::fields(&kernels));
+        }
+        Err(why) => tally.fail("fields in other kernels", &why),
+    }
+}
+
 /// On other kernels, on the fentry backend, in one boot each: the source by itself, then the daemon or
 /// the matrix. What runs there is compiled for it, which takes less than it saves.
 fn elsewhere(tally: &mut Tally) {
+    let have: Vec<&str> = KERNELS.into_iter().filter(|kernel| fetched(tally, kernel)).collect();
+    fields(tally, &have);
     let built = live::build("live_source", PROFILE)
         .and_then(|source| Ok((source, live::build("integration", PROFILE)?)));
     let (source, whole) = match built {
@@ -118,11 +143,7 @@ fn elsewhere(tally: &mut Tally) {
     };
     let daemon = place::target_dir().join(PROFILE).join("foundry-user");
     let Ok(own) = std::env::current_exe() else { return };
-    for kernel in KERNELS {
-        if let Err(why) = crate::vm::prepare(kernel) {
-            tally.skip(&format!("kernel {kernel}"), &why.to_string());
-            continue;
-        }
+    for kernel in have {
         let mut machine = Command::new(&own);
         machine.env("FOUNDRY_BACKEND", "fentry");
         machine.args(["vm", kernel, "--with"]).arg(&daemon).arg("--");

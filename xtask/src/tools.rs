@@ -82,3 +82,9 @@ fn apt(args: &[&str]) -> bool {
             .is_ok_and(|status| status.success())
     })
 }
+
+/// Runs a command that has to end well.
+pub(crate) fn succeed(command: &mut Command) -> crate::Outcome {
+    let status = command.status()?;
+    if status.success() { Ok(()) } else { Err(format!("{command:?}: {status}").into()) }
+}

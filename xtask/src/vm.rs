@@ -1,4 +1,4 @@
-//! `cargo xtask vm [KERNEL...] [--with FILE...] -- PROGRAM ARGS [--then PROGRAM ARGS]...`: runs
+//! `cargo xtask vm [KERNEL...] [--with FILE...] [--arm] -- PROGRAM ARGS [--then PROGRAM ARGS]...`: runs
 //! programs as root on other kernels, in seconds.
 //!
 //! Knows: Debian's kernel packages, initramfs archives, qemu. Must never know: what a program does.
@@ -7,10 +7,12 @@
 
 mod archive;
 mod kernel;
+mod processor;
 
-use crate::{Outcome, place, tools};
+use crate::{Outcome, place, types};
 use archive::Archive;
 use kernel::Kernel;
+pub(crate) use processor::Processor;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -29,7 +31,7 @@ const DISK: &str = "\
 mkdir -p /disk && truncate -s 1500M /tmp/disk.img && mkfs.ext4 -q -F /tmp/disk.img 2>/dev/null \
 && mount -o loop /tmp/disk.img /disk && export FOUNDRY_TEST_DIR=/disk
 ";
-/// How the machine is emulated.
+/// How fast the machine is.
 const FAST: &[&str] = &["-accel", "tcg,thread=multi", "-smp", "2"];
 const COUNTING: &[&str] =
     &["-accel", "tcg,thread=single", "-smp", "1", "-icount", "shift=0,sleep=off"];
@@ -38,9 +40,10 @@ const STATUS: &str = "foundry-vm-status=";
 /// Programs that tests use to make file systems, where this machine has them.
 const HELPERS: [&str; 4] = ["mkfs.ext4", "mkfs.xfs", "mkfs.btrfs", "btrfs"];
 
-const USAGE: &str = "usage: cargo xtask vm [KERNEL...] [--with FILE...] [--count] -- PROGRAM ARGS \
-[--then PROGRAM ARGS]..., with KERNEL such as 6.1 or the path of a vmlinuz, and FILE a program that is \
-put into /bin; with --count its clock goes on by a nanosecond with each instruction";
+const USAGE: &str = "usage: cargo xtask vm [KERNEL...] [--with FILE...] [--count] [--arm] -- PROGRAM \
+ARGS [--then PROGRAM ARGS]..., with KERNEL such as 6.1 or the path of a vmlinuz, and FILE a program that \
+is put into /bin; with --count its clock goes on by a nanosecond with each instruction, with --arm it is \
+a 64-bit ARM, and so are the programs";
 
 /// What runs in a machine.
 pub(crate) struct Job<'a> {
@@ -50,6 +53,14 @@ pub(crate) struct Job<'a> {
     pub(crate) with: Vec<&'a Path>,
     /// One processor whose clock counts instructions: a nanosecond is one.
     pub(crate) count: bool,
+    pub(crate) processor: Processor,
+}
+
+impl<'a> Job<'a> {
+    /// Programs for this machine's own kind of processor.
+    pub(crate) fn new(programs: Vec<(&'a Path, &'a [String])>, with: Vec<&'a Path>) -> Self {
+        Self { programs, with, count: false, processor: Processor::X86 }
+    }
 }
 
 pub(crate) fn run(args: &[String]) -> Outcome {
@@ -61,12 +72,15 @@ pub(crate) fn run(args: &[String]) -> Outcome {
     });
     let programs = programs.collect::<Option<Vec<_>>>().ok_or(USAGE)?;
     let (mut kernels, mut with, mut count) = (Vec::new(), Vec::new(), false);
+    let mut processor = Processor::X86;
     let mut words = before.iter();
     while let Some(word) = words.next() {
         if word == "--with" {
             with.push(Path::new(words.next().ok_or(USAGE)?));
         } else if word == "--count" {
             count = true;
+        } else if word == "--arm" {
+            processor = Processor::Arm;
         } else {
             kernels.push(word.as_str());
         }
@@ -75,7 +89,7 @@ pub(crate) fn run(args: &[String]) -> Outcome {
         kernels = KERNELS.to_vec();
         kernels.push(NEWEST);
     }
-    let job = Job { programs, with, count };
+    let job = Job { count, processor, ..Job::new(programs, with) };
     let mut failed = Vec::new();
     for name in kernels {
         println!("== {name}");
@@ -88,11 +102,22 @@ pub(crate) fn run(args: &[String]) -> Outcome {
 }
 
 /// Fetches everything that it takes to boot kernel `name`.
-pub(crate) fn prepare(name: &str) -> Outcome {
-    tools::ensure_debian("qemu-system-x86_64", "qemu-system-x86")?;
-    tools::ensure_debian("busybox", "busybox-static")?;
-    Kernel::get(name)?;
+pub(crate) fn prepare(name: &str, processor: Processor) -> Outcome {
+    processor.emulator()?;
+    processor.prepare()?;
+    Kernel::get(name, processor)?;
     Ok(())
+}
+
+/// A file with the types of kernel `name`.
+pub(crate) fn types(
+    name: &str,
+    processor: Processor,
+) -> Result<PathBuf, Box<dyn std::error::Error>> {
+    let kernel = Kernel::get(name, processor)?;
+    let to = place::target_dir().join(format!("vm/{name}-{}.btf", processor.debian()));
+    types::extract(&kernel.image, &to)?;
+    Ok(to)
 }
 
 /// Runs a job as root on kernel `name`, hands out what it prints, and returns the exit status of the
@@ -102,9 +127,10 @@ pub(crate) fn boot(
     job: &Job<'_>,
     line: &mut dyn FnMut(&str),
 ) -> Result<i32, Box<dyn std::error::Error>> {
-    let qemu = tools::ensure_debian("qemu-system-x86_64", "qemu-system-x86")?;
-    tools::ensure_debian("busybox", "busybox-static")?;
-    let kernel = Kernel::get(name)?;
+    let processor = job.processor;
+    let qemu = processor.emulator()?;
+    processor.prepare()?;
+    let kernel = Kernel::get(name, processor)?;
     let initramfs = initramfs(&kernel, job)?;
     let mut machine = Command::new("timeout")
         // In the foreground it stays in the group of whoever runs this, and ends with it.
@@ -112,11 +138,11 @@ pub(crate) fn boot(
         .arg(qemu)
         // Emulated: hardware help is missing on many development machines, and half there on some.
         .args(if job.count { COUNTING } else { FAST })
-        .args(["-cpu", "max"])
+        .args(processor.machine())
         .args(["-m", "3G", "-display", "none", "-monitor", "none", "-serial", "stdio"])
         .args(["-no-reboot", "-nic", "none", "-append"])
         // On a busy host the guest's check of its timer comes too late, and it would give up.
-        .arg("console=ttyS0 panic=-1 quiet loglevel=3 no_timer_check")
+        .arg(format!("console={} panic=-1 quiet loglevel=3 no_timer_check", processor.console()))
         .arg("-kernel")
         .arg(&kernel.image)
         .arg("-initrd")
@@ -147,18 +173,24 @@ pub(crate) fn boot(
 /// Everything the program needs: itself, its libraries, busybox, kernel modules.
 fn initramfs(kernel: &Kernel, job: &Job<'_>) -> Result<PathBuf, Box<dyn std::error::Error>> {
     let mut archive = Archive::new();
-    let busybox = tools::find("busybox").ok_or("busybox is gone")?;
+    let find = |program| job.processor.find(program);
+    let add = |archive: &mut Archive, name: &str, bytes: &[u8], path: &Path| -> Outcome {
+        archive.file(&format!("bin/{name}"), 0o755, bytes);
+        for (inside, library) in job.processor.libraries(path)? {
+            archive.file(inside.trim_start_matches('/'), 0o755, &fs::read(library)?);
+        }
+        Ok(())
+    };
+    let busybox = find("busybox").ok_or("busybox is gone")?;
     archive.file("bin/busybox", 0o755, &fs::read(busybox)?);
     archive.link("bin/sh", "busybox");
     for path in job.programs.iter().map(|(program, _)| program).chain(&job.with) {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        archive.file(&format!("bin/{name}"), 0o755, &stripped(path)?);
-        libraries(&mut archive, path)?;
+        add(&mut archive, &name, &stripped(path)?, path)?;
     }
     for helper in HELPERS {
-        if let Some(path) = tools::find(helper) {
-            archive.file(&format!("bin/{helper}"), 0o755, &fs::read(&path)?);
-            libraries(&mut archive, &path)?;
+        if let Some(path) = find(helper) {
+            add(&mut archive, helper, &fs::read(&path)?, &path)?;
         }
     }
     let mut modules = String::new();
@@ -221,22 +253,13 @@ fn init(modules: &str, job: &Job<'_>) -> String {
 fn stripped(program: &Path) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
     let out = place::target_dir().join(format!("vm/stripped-{}", std::process::id()));
     fs::create_dir_all(place::target_dir().join("vm"))?;
-    let strip = Command::new("strip").arg("-g").arg("-o").arg(&out).arg(program).status();
+    let mut strip = Command::new("strip");
+    // It may know no such program: then nothing is taken away.
+    let strip = strip.arg("-g").arg("-o").arg(&out).arg(program).stderr(Stdio::null()).status();
     if strip.is_ok_and(|status| status.success()) {
         let bytes = fs::read(&out)?;
         fs::remove_file(&out)?;
         return Ok(bytes);
     }
     Ok(fs::read(program).map_err(|error| format!("{}: {error}", program.display()))?)
-}
-
-/// The shared libraries of a program, at the paths where it looks for them.
-fn libraries(archive: &mut Archive, program: &Path) -> Outcome {
-    let listed = Command::new("ldd").arg(program).output()?;
-    for word in String::from_utf8_lossy(&listed.stdout).split_whitespace() {
-        if word.starts_with('/') && Path::new(word).is_file() {
-            archive.file(word.trim_start_matches('/'), 0o755, &fs::read(word)?);
-        }
-    }
-    Ok(())
 }

@@ -1,16 +1,15 @@
 //! Kernels from Debian's archive, unpacked under `target/vm`.
 //!
-//! Knows: apt-get, dpkg, where a kernel package keeps what. Must never know: what runs on it.
+//! Knows: how packages of kernels are named, where one keeps what. Must never know: what runs on it.
 //! Keeps: nothing is installed on this machine.
 
-mod apt;
-
+use super::processor::Processor;
+use crate::apt::Apt;
 use crate::{place, tools};
-use apt::Apt;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -25,34 +24,25 @@ pub(super) struct Kernel {
 
 impl Kernel {
     /// `name` is a version such as `6.12`, or the path of an image.
-    pub(super) fn get(name: &str) -> Result<Self> {
+    pub(super) fn get(name: &str, processor: Processor) -> Result<Self> {
         if name.contains('/') {
             return Ok(Self { image: name.into(), modules: None });
         }
-        let dir = place::target_dir().join("vm").join(name);
+        let foreign = processor.foreign();
+        let suffix = foreign.map(|name| format!("-{name}")).unwrap_or_default();
+        let dir = place::target_dir().join("vm").join(format!("{name}{suffix}"));
         if let Some(found) = unpacked(&dir) {
             return Ok(found);
         }
-        fs::create_dir_all(&dir)?;
-        let mut apt = Apt::of_this_machine();
-        let package = match newest_package(&apt, name) {
+        let mut apt = Apt::of_this_machine(foreign)?;
+        let package = match newest_package(&apt, name, processor) {
             Ok(package) => package,
             Err(here) => {
-                apt = Apt::of_the_mirror().map_err(|why| format!("{here}; {why}"))?;
-                newest_package(&apt, name)?
+                apt = Apt::of_the_mirror(foreign).map_err(|why| format!("{here}; {why}"))?;
+                newest_package(&apt, name, processor)?
             }
         };
-        let parts = parts(&apt, &package)?;
-        println!("== fetching {}", parts.join(" "));
-        let mut download = apt.command("apt-get");
-        succeed(download.args(["download", "-q"]).args(&parts).current_dir(&dir))?;
-        for entry in fs::read_dir(&dir)? {
-            let path = entry?.path();
-            if path.extension().is_some_and(|extension| extension == "deb") {
-                succeed(Command::new("dpkg").arg("-x").arg(&path).arg(&dir))?;
-                fs::remove_file(&path)?;
-            }
-        }
+        apt.unpack(&parts(&apt, &package)?, &dir)?;
         unpacked(&dir).ok_or_else(|| format!("{package} holds no kernel image").into())
     }
 
@@ -161,13 +151,14 @@ fn entries(dir: &Path) -> Vec<PathBuf> {
 }
 
 /// The newest package of a kernel series for virtual machines.
-fn newest_package(apt: &Apt, series: &str) -> Result<String> {
+fn newest_package(apt: &Apt, series: &str, processor: Processor) -> Result<String> {
     let mut search = apt.command("apt-cache");
     let found = search.args(["search", "--names-only", "linux-image"]).output()?;
     let text = String::from_utf8_lossy(&found.stdout).into_owned();
     let start = format!("linux-image-{series}.");
+    let flavour = format!("-cloud-{}", processor.debian());
     let of_series = text.lines().filter_map(|line| line.split_whitespace().next()).filter(|name| {
-        name.starts_with(&start) && name.contains("-cloud-amd64") && !name.ends_with("-dbg")
+        name.starts_with(&start) && name.contains(&flavour) && !name.ends_with("-dbg")
     });
     let newest = of_series.max_by_key(|name| {
         let numbers: Vec<u32> = name
@@ -183,19 +174,8 @@ fn newest_package(apt: &Apt, series: &str) -> Result<String> {
 
 /// The packages that hold a kernel: itself, or since 6.19 those that it depends on.
 fn parts(apt: &Apt, package: &str) -> Result<Vec<String>> {
-    let listed = apt.command("apt-cache").args(["depends", package]).output()?;
-    let text = String::from_utf8_lossy(&listed.stdout).into_owned();
-    let needed = text.lines().filter_map(|line| line.trim().strip_prefix("Depends: "));
-    let of_kernel = needed.filter(|name| {
+    let of_kernel = apt.needs(package)?.into_iter().filter(|name| {
         ["linux-binary-", "linux-modules-"].iter().any(|start| name.starts_with(start))
     });
-    Ok(std::iter::once(package).chain(of_kernel).map(str::to_owned).collect())
-}
-
-fn succeed(command: &mut Command) -> Result<()> {
-    let status = command.stdout(Stdio::null()).status()?;
-    if status.success() {
-        return Ok(());
-    }
-    Err(format!("{command:?}: {status}").into())
+    Ok(std::iter::once(package.to_owned()).chain(of_kernel).collect())
 }

@@ -256,24 +256,71 @@ mod tests {
         assert_ne!(layout.settings[setting::FOLIO_LARGE_MASK], 0);
     }
 
-    /// `cargo xtask arm` says where the types of a kernel for ARM are.
+    /// Registers in the order in which x86 keeps them, as its ABI says since 2.6.24.
+    const X86_REGS: [(usize, u32); 8] = [
+        (field::REGS_ARG3, 56),
+        (field::REGS_ARG5, 64),
+        (field::REGS_ARG4, 72),
+        (field::REGS_ARG2, 96),
+        (field::REGS_ARG1, 104),
+        (field::REGS_ARG0, 112),
+        (field::REGS_NUMBER, 120),
+        // Behind two words of flags.
+        (field::TASK_STATUS, 16),
+    ];
+    /// The registers of ARM are an array at the beginning; then come sp, pc, the flags, and these two.
+    const ARM_REGS: [(usize, u32); 5] = [
+        (field::REGS_ARG1, 8),
+        (field::REGS_ARG5, 40),
+        (field::REGS_ARG0, 34 * 8),
+        (field::REGS_NUMBER, 35 * 8),
+        (field::TASK_STATUS, 0),
+    ];
+
+    /// Whether a kernel `major.minor` is at least as new as this one.
+    fn since(version: &str, major: u32, minor: u32) -> u32 {
+        let mut numbers = version.split('.').map_while(|n| n.parse::<u32>().ok());
+        let found = (numbers.next().unwrap(), numbers.next().unwrap());
+        u32::from((major, minor) <= found)
+    }
+
+    /// `cargo xtask test` and `cargo xtask arm` say where the types of which kernels are: a line for each,
+    /// with its processor, its version and a file.
     #[test]
-    fn a_kernel_for_arm_has_what_the_probes_read() {
-        let Some(path) = std::env::var_os("FOUNDRY_BTF_OF_ARM") else {
-            println!("not asked for: FOUNDRY_BTF_OF_ARM is not set");
+    fn named_kernels_have_what_the_probes_read() {
+        let Ok(named) = std::env::var("FOUNDRY_BTF") else {
+            println!("not asked for: FOUNDRY_BTF is not set");
             return;
         };
-        let bytes = std::fs::read(path).unwrap();
-        let btf = Btf::parse(&bytes).unwrap();
-        for backend in [Backend::Tracepoint, Backend::Fentry] {
-            let layout = Layout::of(Machine::Arm, &btf, backend).unwrap();
-            // The registers are an array at the beginning, then come sp, pc and the flags.
-            assert_eq!(layout.offsets[field::REGS_ARG1], 8);
-            assert_eq!(layout.offsets[field::REGS_ARG5], 40);
-            assert_eq!(layout.offsets[field::REGS_ARG0], 34 * 8);
-            assert_eq!(layout.offsets[field::REGS_NUMBER], 35 * 8);
-            assert_eq!(layout.offsets[field::TASK_STATUS], 0);
+        for line in named.lines() {
+            let words: Vec<&str> = line.splitn(3, ' ').collect();
+            let [machine, version, path] = words[..] else { panic!("not a kernel: {line}") };
+            let (machine, other, regs) = match machine {
+                "x86" => (Machine::X86, Machine::Arm, &X86_REGS[..]),
+                "arm" => (Machine::Arm, Machine::X86, &ARM_REGS[..]),
+                other => panic!("no processor {other}"),
+            };
+            let bytes = std::fs::read(path).unwrap_or_else(|error| panic!("{path}: {error}"));
+            let btf = Btf::parse(&bytes).unwrap();
+            for backend in [Backend::Tracepoint, Backend::Fentry] {
+                let layout = Layout::of(machine, &btf, backend)
+                    .unwrap_or_else(|error| panic!("{line}: {error}"));
+                for (field, offset) in regs {
+                    assert_eq!(layout.offsets[*field], *offset, "{line}: field {field}");
+                }
+                // Files are counted by `f_count` up to 6.12, by `f_ref` from there on.
+                let newer = since(version, 6, 13) == 1;
+                assert_eq!(layout.offsets[field::FILE_REF] != field::ABSENT, newer, "{line}");
+                let changed = [
+                    (setting::MKDIR_RETURNS_DENTRY, since(version, 6, 15)),
+                    (setting::TOUCHES_ARE_TOLD, since(version, 6, 13)),
+                ];
+                for (setting, value) in changed {
+                    assert_eq!(layout.settings[setting], value, "{line}: setting {setting}");
+                }
+                assert_ne!(layout.settings[setting::FOLIO_LARGE_MASK], 0, "{line}");
+            }
+            assert!(Layout::of(other, &btf, Backend::Tracepoint).is_err(), "{line}");
         }
-        assert!(Layout::of(Machine::X86, &btf, Backend::Tracepoint).is_err());
     }
 }
