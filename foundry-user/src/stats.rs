@@ -97,18 +97,31 @@ pub struct Report {
     pub first_fold: FirstFold,
 }
 
-/// The name of a kind of loss, as `status` shows it.
+/// Each kind of loss: its name, and what is done about it, as `status` shows them.
+const LOSSES: [(LossKind, &str, &str); 7] = [
+    (LossKind::Doorbell, "doorbell", "every file's state was looked at"),
+    (LossKind::Range, "range", "whole files were read"),
+    (LossKind::Inode, "inode", "compared at each sync"),
+    (LossKind::Name, "name", "directories were listed again"),
+    (LossKind::Attribution, "attribution", "bricks are right; who wrote is not known"),
+    (
+        LossKind::Process,
+        "process",
+        "bricks are right; of who wrote, only the short name may be known",
+    ),
+    (LossKind::Queue, "queue", "everything was compared"),
+];
+
+/// The name of a kind of loss.
 #[must_use]
-pub const fn loss_name(kind: LossKind) -> &'static str {
-    match kind {
-        LossKind::Doorbell => "doorbell",
-        LossKind::Range => "range",
-        LossKind::Inode => "inode",
-        LossKind::Name => "name",
-        LossKind::Attribution => "attribution",
-        LossKind::Process => "process",
-        LossKind::Queue => "queue",
-    }
+pub fn loss_name(kind: LossKind) -> &'static str {
+    LOSSES.iter().find(|loss| loss.0 == kind).map_or("unknown", |loss| loss.1)
+}
+
+/// What is done about a loss of this name; nothing where a newer daemon calls it so.
+#[must_use]
+pub fn recovery(name: &str) -> Option<&'static str> {
+    LOSSES.iter().find(|loss| loss.1 == name).map(|loss| loss.2)
 }
 
 impl Report {
@@ -160,6 +173,24 @@ impl Report {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_loss_has_a_name_and_what_is_done_about_it() {
+        for kind in [
+            LossKind::Doorbell,
+            LossKind::Range,
+            LossKind::Inode,
+            LossKind::Name,
+            LossKind::Attribution,
+            LossKind::Process,
+            LossKind::Queue,
+        ] {
+            let name = loss_name(kind);
+            assert_eq!(LOSSES.iter().filter(|loss| loss.1 == name).count(), 1, "{kind:?}");
+            assert!(recovery(name).is_some(), "{kind:?}");
+        }
+        assert_eq!(recovery("of a later version"), None);
+    }
 
     #[test]
     fn a_loss_counted_on_both_sides_is_shown_once() {

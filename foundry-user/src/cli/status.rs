@@ -9,7 +9,7 @@ use crate::args::Status;
 use crate::control::client::{self, ControlError};
 use crate::error::{CommandError, Exit};
 use crate::next::Step;
-use crate::stats::{COMPARED, Report};
+use crate::stats::{COMPARED, Report, recovery};
 use crate::wire;
 
 /// Columns of the names.
@@ -63,7 +63,9 @@ fn sheet(report: &Report) -> String {
         }
     }
     for (kind, n) in report.lost.iter().filter(|(_, n)| **n > 0) {
-        add(&format!("  lost: {}", text::clean(kind)), &format!("{} (repaired)", text::count(*n)));
+        let n = text::count(*n);
+        let said = recovery(kind).map_or_else(|| n.clone(), |done| format!("{n}: {done}"));
+        add(&format!("  lost: {}", text::clean(kind)), &said);
     }
     if let Some(at) = report.numbers.get(COMPARED) {
         let at = i64::try_from(*at).unwrap_or_default().saturating_mul(1_000_000_000);
