@@ -3,10 +3,10 @@
 //! Knows: copying, killing, starting. Must never know: how the store recovers.
 
 use super::start;
-use crate::support::daemon::dies_with_this_thread;
+use crate::support::daemon::{Daemon, dies_with_this_thread};
 use crate::support::{Random, Scratch, act, brick, program, regular_files, seed};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
@@ -55,10 +55,9 @@ pub(super) fn killed_in_the_middle_of_a_copy(backend: &str) {
     }
 }
 
-/// Kills of one run in CI; `FOUNDRY_KILLS` asks for more. Loading probes takes most of a start's time.
-fn kills(backend: &str) -> u64 {
-    let asked = std::env::var("FOUNDRY_KILLS").ok().and_then(|n| n.parse().ok());
-    asked.unwrap_or(if backend == "fanotify" { 12 } else { 4 })
+/// Kills of one run: `FOUNDRY_KILLS`, or fewer in CI, where loading probes takes most of a start's time.
+pub(super) fn kills(few: u64) -> u64 {
+    std::env::var("FOUNDRY_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(few)
 }
 
 /// Changes something at random. That it fails (the name is taken, or gone) is part of it.
@@ -109,62 +108,90 @@ pub(super) fn pass(time: Duration) {
     never.recv_timeout(time).ok();
 }
 
-/// Kills the daemon at random moments of a busy run, every fourth time in the middle of its start; after
-/// each, the next one has every brick equal to the disk.
-pub(super) fn killed_at_any_moment(backend: &str) {
-    let kills = kills(backend);
-    let seed = seed();
-    let mut random = Random::new(seed);
-    let scratch = Scratch::new();
-    for i in 0..4 {
-        fs::create_dir(scratch.tree().join(format!("d{i}"))).unwrap();
-    }
-    for _ in 0..60 {
-        change(&scratch.tree(), &mut random);
-    }
-    let (mut changes, mut in_start) = (0, 0);
-    for kill in 0..kills {
-        if kill % 4 == 3 {
-            killed_while_it_starts(&scratch, backend, &mut random);
-            in_start += 1;
-            continue;
-        }
-        let Some(daemon) = start(&scratch, backend, &[]) else { return };
-        daemon.sync();
-        daemon.verify_all();
-        let stop = AtomicBool::new(false);
-        let (seed, moment) = (random.next(), Duration::from_micros(random.below(300_000)));
-        let tree = scratch.tree();
-        changes += std::thread::scope(|scope| {
-            let busy = scope.spawn(|| keep_busy(&tree, seed, &stop));
-            pass(moment);
-            daemon.kill();
-            stop.store(true, Ordering::Relaxed);
-            busy.join().unwrap()
-        });
-    }
-    let Some(daemon) = start(&scratch, backend, &[]) else { return };
-    daemon.sync();
-    daemon.verify_all();
-    assert!(daemon.stop().0.success());
-    println!("{kills} kills ({in_start} of a starting daemon), {changes} changes: clean");
+/// A tree, and how daemons come to watch it.
+pub(super) struct Killing<'a> {
+    pub(super) tree: PathBuf,
+    pub(super) kills: u64,
+    /// Starts one that is waited for; `None` where it may not run here.
+    pub(super) start: &'a dyn Fn() -> Option<Daemon>,
+    /// One that nobody waits for.
+    pub(super) command: &'a dyn Fn() -> Command,
+    /// What happens while none runs.
+    pub(super) meanwhile: &'a dyn Fn(&mut Random),
 }
 
-fn killed_while_it_starts(scratch: &Scratch, backend: &str, random: &mut Random) {
-    let mut command = Command::new(program::path());
-    command.arg("--watch").arg(scratch.tree()).arg("--store").arg(scratch.store());
-    command.args(["--backend", backend, "--no-listen"]);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    dies_with_this_thread(&mut command);
-    let mut child = command.spawn().unwrap();
-    let seed = random.next();
+/// Kills the daemon at random moments of a busy run.
+pub(super) fn killed_at_any_moment(backend: &str) {
+    let scratch = Scratch::new();
+    let (tree, store) = (scratch.tree(), scratch.store());
+    let command = || {
+        let mut command = Command::new(program::path());
+        command.arg("--watch").arg(&tree).arg("--store").arg(&store);
+        command.args(["--backend", backend, "--no-listen"]);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        dies_with_this_thread(&mut command);
+        command
+    };
+    let killing = Killing {
+        tree: tree.clone(),
+        kills: kills(if backend == "fanotify" { 12 } else { 4 }),
+        start: &|| start(&scratch, backend, &[]),
+        command: &command,
+        meanwhile: &|_| (),
+    };
+    killing.run();
+}
+
+impl Killing<'_> {
+    /// Every fourth kill is in the middle of a start; after each, the next daemon has every brick equal to
+    /// the disk.
+    pub(super) fn run(&self) {
+        let mut random = Random::new(seed());
+        for i in 0..4 {
+            fs::create_dir(self.tree.join(format!("d{i}"))).unwrap();
+        }
+        for _ in 0..60 {
+            change(&self.tree, &mut random);
+        }
+        let (mut changes, mut in_start) = (0, 0);
+        for kill in 0..self.kills {
+            let seed = random.next();
+            if kill % 4 == 3 {
+                let mut child = (self.command)().spawn().unwrap();
+                let moment = Duration::from_micros(random.below(1_500_000));
+                changes += busy_until(&self.tree, seed, moment, || child.kill().unwrap());
+                child.wait().unwrap();
+                in_start += 1;
+            } else {
+                let Some(daemon) = (self.start)() else { return };
+                daemon.sync();
+                daemon.verify_all();
+                let moment = Duration::from_micros(random.below(300_000));
+                changes += busy_until(&self.tree, seed, moment, || daemon.kill());
+            }
+            (self.meanwhile)(&mut random);
+            // A long run says how far it is.
+            if kill % 50 == 49 {
+                println!("{} kills, {changes} changes", kill + 1);
+            }
+        }
+        let Some(daemon) = (self.start)() else { return };
+        daemon.sync();
+        daemon.verify_all();
+        assert!(daemon.stop().0.success());
+        let kills = self.kills;
+        println!("{kills} kills ({in_start} of a starting daemon), {changes} changes: clean");
+    }
+}
+
+/// Changes the tree until `kill` is done, at the given moment; says how often.
+fn busy_until(tree: &Path, seed: u64, moment: Duration, kill: impl FnOnce()) -> u64 {
     let stop = AtomicBool::new(false);
-    let tree = scratch.tree();
     std::thread::scope(|scope| {
-        scope.spawn(|| keep_busy(&tree, seed, &stop));
-        pass(Duration::from_micros(random.below(1_500_000)));
-        child.kill().unwrap();
+        let busy = scope.spawn(|| keep_busy(tree, seed, &stop));
+        pass(moment);
+        kill();
         stop.store(true, Ordering::Relaxed);
-    });
-    child.wait().unwrap();
+        busy.join().unwrap()
+    })
 }

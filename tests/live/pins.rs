@@ -7,7 +7,7 @@
 use super::crash;
 use crate::support::daemon::{Daemon, Refusal, dies_with_this_thread};
 use crate::support::mount::{Mount, run};
-use crate::support::{Random, Scratch, act, brick, program, seed, skip, unseen};
+use crate::support::{Random, Scratch, act, brick, program, regular_files, seed, skip, unseen};
 use rustix::process::Signal;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -228,6 +228,29 @@ fn killed_while_it_takes_over() {
     daemon.verify_all();
     assert_eq!(stage.runs().len(), 0, "{}", daemon.log());
     assert!(daemon.stop().0.success());
+}
+
+/// Kills at random moments of a busy run, and changes without a trace while no daemon runs.
+#[test]
+fn killed_at_any_moment() {
+    let Some(stage) = Stage::new() else { return };
+    let killing = crash::Killing {
+        tree: stage.tree(),
+        kills: crash::kills(4),
+        start: &|| stage.start(&stage.tree(), &["--pins"]),
+        command: &|| stage.command(&["--pins"]),
+        meanwhile: &|random| {
+            let files = regular_files(&stage.tree());
+            let path = &files[usize::try_from(random.below(files.len() as u64)).unwrap()];
+            let len = fs::metadata(path).unwrap().len();
+            if 0 < len {
+                let before = times(path);
+                unseen::store(path, usize::try_from(random.below(len)).unwrap()).unwrap();
+                assert_eq!(before, times(path), "a mapping on tmpfs moves no time");
+            }
+        },
+    };
+    killing.run();
 }
 
 /// A start that fails before it has looked at anything leaves what was pinned to the next one.
