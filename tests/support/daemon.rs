@@ -154,10 +154,9 @@ impl Daemon {
         program::finish(command)
     }
 
-    /// Returns when everything that happened before is in the bricks. How long that takes is not what
-    /// tests are about, and a machine may be emulated on a busy host.
+    /// Returns when everything that happened before is in the bricks.
     pub(crate) fn sync(&self) {
-        let said = self.ask(&["sync", "--timeout", "300"]);
+        let said = self.ask(&["sync", "--timeout", "60"]);
         assert_eq!(said.code, Some(0), "sync: {said:?}\ndaemon:\n{}", self.log());
     }
 

@@ -10,7 +10,7 @@ use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 /// No command of these tests may take longer.
-const LIMIT: Duration = Duration::from_secs(360);
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// The program under test: `FOUNDRY_BIN` on a machine without the build, else what cargo built.
 pub(crate) fn path() -> PathBuf {
