@@ -117,7 +117,10 @@ const FAR: usize = 512;
 pub(super) fn secret_at(text: &[u8], at: usize) -> Option<Found> {
     match text[at] {
         b'-' => pem(text, at),
-        b':' if text[at..].starts_with(b"://") => userinfo(text, at + 3),
+        // No scheme is called like a secret: behind such a name the slashes are the value's own.
+        b':' if text[at..].starts_with(b"://") => {
+            userinfo(text, at + 3).or_else(|| value_of_name(text, at))
+        }
         b'=' | b':' => value_of_name(text, at),
         b' ' => value_of_option(text, at),
         _ => None,

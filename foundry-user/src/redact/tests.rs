@@ -14,6 +14,7 @@ const PLANTED: &[(&str, &str)] = &[
     ("glpat-abcDEF1234567890wxyz", "abcDEF1234567890wxyz"),
     ("Authorization: Bearer abcdef0123456789.xyz", "abcdef0123456789"),
     ("authorization: Basic dXNlcjpwYXNzd29yZDEyMw==", "dXNlcjpwYXNzd29yZDEyMw"),
+    ("password://A~0#^a", "A~0#^a"),
     ("GET https://alice:hunter2@example.org/x", "hunter2"),
     ("postgres://u:p%40ss/w0rd@db/x", "w0rd"),
     ("https://3f786850e387550fdab836ed7e6dc881de23001b@git.example/x", "3f786850e387550fdab8"),
