@@ -14,6 +14,9 @@ use std::time::Duration;
 /// Exit code of a command that the environment does not allow.
 const NOT_ALLOWED: i32 = 3;
 
+/// A sync takes no longer, on a machine that is not emulated.
+const SYNC_LIMIT: Duration = Duration::from_secs(60);
+
 /// A `foundry-user --watch` of a test's own.
 pub(crate) struct Daemon {
     child: Child,
@@ -156,7 +159,8 @@ impl Daemon {
 
     /// Returns when everything that happened before is in the bricks.
     pub(crate) fn sync(&self) {
-        let said = self.ask(&["sync", "--timeout", "60"]);
+        let seconds = program::patience(SYNC_LIMIT).as_secs().to_string();
+        let said = self.ask(&["sync", "--timeout", &seconds]);
         assert_eq!(said.code, Some(0), "sync: {said:?}\ndaemon:\n{}", self.log());
     }
 

@@ -9,8 +9,14 @@ use std::process::{Command, Output, Stdio};
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
-/// No command of these tests may take longer.
+/// No command of these tests may take longer, on a machine that is not emulated.
 const LIMIT: Duration = Duration::from_secs(120);
+
+/// `time` as long as this machine may take for what takes that on an ordinary one: each instruction
+/// costs about ten where they are emulated.
+pub(crate) fn patience(time: Duration) -> Duration {
+    if std::env::var_os("FOUNDRY_EMULATED").is_some() { 4 * time } else { time }
+}
 
 /// The program under test: `FOUNDRY_BIN` on a machine without the build, else what cargo built.
 pub(crate) fn path() -> PathBuf {
@@ -59,11 +65,12 @@ pub(crate) fn finish(mut command: Command) -> Said {
     let pid = child.id();
     let (tx, rx) = sync_channel(1);
     std::thread::spawn(move || tx.send(child.wait_with_output()));
-    match rx.recv_timeout(LIMIT) {
+    let limit = patience(LIMIT);
+    match rx.recv_timeout(limit) {
         Ok(output) => said(output.unwrap()),
         Err(_) => {
             super::daemon::signal(pid, rustix::process::Signal::KILL);
-            panic!("{command:?}: no end after {} s", LIMIT.as_secs());
+            panic!("{command:?}: no end after {} s", limit.as_secs());
         }
     }
 }
