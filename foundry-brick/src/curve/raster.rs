@@ -25,7 +25,7 @@ impl Raster {
     /// Where the system does not give that much memory, or `len` is 0.
     pub fn new(len: usize) -> io::Result<Self> {
         let map = MmapMut::map_anon(len)?;
-        // Where there are no huge pages, small ones serve, at half the speed.
+        // Where there are no huge pages, small ones serve; they only cost time.
         #[cfg(target_os = "linux")]
         drop(map.advise(memmap2::Advice::HugePage));
         Ok(Self(map))
