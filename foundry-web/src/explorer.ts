@@ -237,6 +237,7 @@ export abstract class Explorer extends Scene {
   }
 
   protected readUrl(): void {
+    this.known = window.location.hash;
     const state = parseState(window.location.hash, PALETTE_IDS);
     if (state.camera) this.flyTo(state.camera, 500);
     if (state.palette !== this.state.palette) this.setPalette(state.palette);

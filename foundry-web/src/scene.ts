@@ -96,6 +96,8 @@ export abstract class Scene {
   protected pointer: { x: number; y: number } | null = null;
   protected spokenTimer = 0;
   protected urlTimer = 0;
+  /** The address as it was last read or written here. */
+  protected known = window.location.hash;
   protected home: Camera | null = null;
   protected searchAbort = new AbortController();
   protected worldTimer = 0;
@@ -403,8 +405,11 @@ export abstract class Scene {
     this.urlTimer = window.setTimeout(() => {
       // Before there is a map there is no view of it: a link to nowhere would be kept by a reload.
       if (!this.home) return;
+      // Somebody has just typed another: it is on its way to being read, and must not be written over.
+      if (window.location.hash !== this.known) return;
       const text = formatState({ ...this.state, camera: this.camera });
       window.history.replaceState(null, "", `#${text}`);
+      this.known = window.location.hash;
     }, 250);
   }
 

@@ -1,1 +1,0 @@
-import"./index-BZyM4eZI.js";import"./init-D-OPlGtP.js";

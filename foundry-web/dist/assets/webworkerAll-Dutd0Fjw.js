@@ -1,0 +1,1 @@
+import"./index-B5JyQ9VP.js";import"./init-CdtUIAiY.js";
