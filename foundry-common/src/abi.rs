@@ -40,6 +40,8 @@ pub mod layouts {
     pub const CHANGED: u64 = 1;
     /// It has a child that is a process of its own.
     pub const FORKED: u64 = 2;
+    /// Somebody holds the layout for writing. The probes' own: nobody is told of it.
+    pub const HELD: u64 = 4;
     /// Words in the array, so many processes at most (one page, the least that can be mapped).
     pub const COUNT: usize = 512;
 }
@@ -478,7 +480,7 @@ pub mod setting {
     pub const MKDIR_RETURNS_DENTRY: usize = 5;
     /// Not 0: `vfs_create` is passed no directory, only the dentry.
     pub const CREATE_TAKES_DENTRY: usize = 6;
-    /// Not 0: `mmap_lock_released` passes the path of a cgroup before it says who wrote.
+    /// Not 0: the tracepoints of `mmap_lock` pass the path of a cgroup before they say who writes.
     pub const LOCK_HAS_PATH: usize = 7;
     /// Not 0: whenever the change time of an inode is set, a tracepoint tells.
     pub const TOUCHES_ARE_TOLD: usize = 8;

@@ -44,6 +44,18 @@ impl Word {
         value
     }
 
+    /// Keeps only these bits, and returns the value before.
+    #[inline(always)]
+    pub fn fetch_and(self, bits: u64) -> u64 {
+        let mut value = bits;
+        // SAFETY: see `new`; the instruction is fully ordered and touches nothing else.
+        unsafe {
+            asm!("{value} = atomic_fetch_and((u64 *)({at} + 0), {value})",
+                at = in(reg) self.0, value = inout(reg) value, options(nostack));
+        }
+        value
+    }
+
     /// Adds.
     #[inline(always)]
     pub fn add(self, value: u64) {

@@ -5,6 +5,7 @@
 
 use super::start;
 use crate::support::daemon::Daemon;
+use crate::support::program::Said;
 use crate::support::{Scratch, program};
 use foundry_brick::cells::Cell;
 use foundry_brick::parts::{Attribute, Parts, page};
@@ -80,6 +81,10 @@ const STEPS: &[&str] = &[
     "map", "touch", "unmap", "protect", "forbid", "allow", "fill", "move", "shrink", "brk", "less",
     "stack", "thread", "file", "memfd", "fork",
 ];
+
+/// Steps after which memory is gone. The kernel gives up its lock on another way then, and everything else
+/// that the program does may hide that nobody tells of it.
+const GOES: [&str; 3] = ["unmap", "shrink", "less"];
 
 /// The program, while it runs.
 pub(super) struct Target {
@@ -283,7 +288,12 @@ pub(super) fn step_by_step(backend: &str) {
     // With probes the kernel tells; without them the daemon looks again and again.
     assert_eq!(number(&daemon, "polled_processes"), u64::from(backend == "fanotify"));
     for step in STEPS {
+        let told = number(&daemon, "layouts_told");
         target.tell(step);
+        if backend != "fanotify" && GOES.contains(step) {
+            let more = |said: Said| said.json()["layouts_told"].as_u64() > Some(told);
+            assert!(daemon.wait_for(&["status", "--json"], more), "nobody told of {step}");
+        }
         let after = look(step);
         after.stays(&before, step);
         before = after;

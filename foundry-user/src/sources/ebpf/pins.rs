@@ -53,10 +53,11 @@ const COUNTED: [usize; 2] = [global::OWN, global::LOST_LIFE];
 
 /// Probes whose records nobody reads before they are old: names, which a start compares anyway, and
 /// processes. They end with the daemon, and leave the ring to what it is for.
-const PASSING: [&str; 14] = [
+const PASSING: [&str; 15] = [
     "tp_exec",
     "tp_exit",
     "tp_layout",
+    "tp_layout_held",
     "tp_fork",
     "fx_open",
     "fx_create",

@@ -39,11 +39,16 @@ const fn must(program: &'static str, hook: Hook, sees: &'static str) -> Spec {
 
 use Hook::{Entry, Exit, Tracepoint as Tp};
 
-/// The two that only watched processes pay for, attached where there are any.
+/// Those that only watched processes pay for, attached where there are any.
 const LAYOUT: Spec = spec(
     "tp_layout",
     Tp("mmap_lock_released"),
     "memory of watched processes that is laid out anew",
+);
+const LAYOUT_HELD: Spec = spec(
+    "tp_layout_held",
+    Tp("mmap_lock_acquire_returned"),
+    "mappings of watched processes that go",
 );
 const FORK: Spec = spec("tp_fork", Tp("sched_process_fork"), "children of watched processes");
 
@@ -68,6 +73,7 @@ const TRACEPOINT: &[Spec] = &[
     spec("tp_exec", Tp("sched_process_exec"), "programs that start"),
     spec("tp_exit", Tp("sched_process_exit"), "processes that end"),
     LAYOUT,
+    LAYOUT_HELD,
     FORK,
 ];
 
@@ -106,6 +112,7 @@ const FENTRY: &[Spec] = &[
     spec("tp_exec", Tp("sched_process_exec"), "programs that start"),
     spec("tp_exit", Tp("sched_process_exit"), "processes that end"),
     LAYOUT,
+    LAYOUT_HELD,
     FORK,
 ];
 
@@ -120,7 +127,7 @@ pub fn of(backend: Backend) -> &'static [Spec] {
 
 /// The programs that are of use only where the memory of processes is watched.
 pub(super) fn of_memory() -> impl Iterator<Item = &'static str> {
-    [LAYOUT.program, FORK.program].into_iter()
+    [LAYOUT.program, LAYOUT_HELD.program, FORK.program].into_iter()
 }
 
 /// The programs that see writes on the file system with this magic number, best first.

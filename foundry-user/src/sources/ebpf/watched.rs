@@ -64,7 +64,7 @@ impl Shared {
 
     pub(super) fn take_memory(&self, pid: u32) -> Option<MemoryNews> {
         let word = *self.state().watched.words.get(&pid)?;
-        let bits = self.layouts.word(index(word))?.swap(0, SeqCst);
+        let bits = self.layouts.word(index(word))?.fetch_and(layouts::HELD, SeqCst);
         let (changed, forked) = (bits & layouts::CHANGED != 0, bits & layouts::FORKED != 0);
         Some(MemoryNews { changed, forked })
     }
