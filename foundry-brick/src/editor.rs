@@ -119,6 +119,16 @@ impl<S: Storage> Editor<S> {
         Ok(editor)
     }
 
+    /// As [`Editor::open`], for a storage of which nothing can have been lost since its last commit, because
+    /// whoever opens it made that commit and the machine still runs: opening reads no more than the slots
+    /// and the meta blob. What the next commit spares is what [`Editor::open`] would spare.
+    ///
+    /// # Errors
+    /// As [`Editor::open`].
+    pub fn open_unbroken(storage: S) -> Result<Self, Error> {
+        Self::open_with(storage, Trust::Settled)
+    }
+
     fn open_with(storage: S, trust: Trust) -> Result<Self, Error> {
         let opened = open_slots(&storage, trust)?;
         if opened.superblock.ro_compat != 0 {

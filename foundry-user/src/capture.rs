@@ -8,7 +8,7 @@ use crate::clock;
 use crate::directory::{Face, Process, Total};
 use crate::process::maps::Mapping;
 use crate::process::sample::{Live, Sampled};
-use crate::process::{CaptureError, Functions, Relaid, Survey, Target};
+use crate::process::{CaptureError, Functions, Look, Relaid, Survey, Target};
 use crate::store::Disk;
 use crate::store::medium::{Medium, Opened};
 use foundry_brick::parts::{Attribute, PAGE_ORDER, Parts};
@@ -58,20 +58,14 @@ pub fn capture(
     functions: &mut Functions,
 ) -> Result<Captured, CaptureError> {
     let continued =
-        if payload == Payload::Reference { existing(medium, target, place)? } else { None };
+        if payload == Payload::Reference { existing(medium, target, place, false)? } else { None };
     if let Some((mut editor, parts)) = continued {
         let survey = Survey::take_with(target, Some(parts), functions)?;
         // Nobody tells here what was flushed.
         editor.settle_first();
-        let resident = resident(&survey.parts);
-        let (parts, committed, sampled) =
-            survey.refold(&mut editor, &mut Live(target.pid()), clock::wall().0)?;
-        if editor.needs_compaction() {
-            begin(medium, beside, |storage| Ok(editor.compact_into(storage)?))?;
-            medium.rename(beside, place).map_err(io_error)?;
-        }
-        let shown = shown(target, &Brick::open(editor.into_storage())?, &parts)?;
-        return Ok(Captured { committed, sampled, resident, shown });
+        let done = survey.refold(&mut editor, &mut Live(target.pid()), clock::wall().0)?;
+        let care = Care { own: true, settle: true, compact: true };
+        return finish(medium, target, editor, (place, beside), (done, care));
     }
     let survey = Survey::take_with(target, None, functions)?;
     let resident = resident(&survey.parts);
@@ -94,6 +88,17 @@ pub fn capture(
     Ok(Captured { committed, sampled, resident, shown })
 }
 
+/// What is done beside a commit.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Care {
+    /// What the brick holds need not be doubted: whoever asks wrote it since the machine was started.
+    pub own: bool,
+    /// The generation before is made durable first: somebody was promised that it is.
+    pub settle: bool,
+    /// What nobody needs is taken out, where that is much.
+    pub compact: bool,
+}
+
 /// As [`capture`] where only the layout is another, and is `mappings` now: what stayed is not looked into.
 /// `None` where the brick has to be made from everything.
 ///
@@ -103,24 +108,72 @@ pub fn follow(
     medium: &dyn Medium,
     target: &Target,
     mappings: &[Mapping],
-    (place, beside): (&Path, &Path),
-    functions: &mut Functions,
+    places: (&Path, &Path),
+    (functions, care): (&Functions, Care),
 ) -> Result<Option<Captured>, CaptureError> {
-    let Some((mut editor, parts)) = existing(medium, target, place)? else { return Ok(None) };
-    // Nobody tells here what was flushed.
-    editor.settle_first();
+    let Some((mut editor, parts)) = existing(medium, target, places.0, care.own)? else {
+        return Ok(None);
+    };
     let Some(relaid) = Relaid::new(parts, mappings.to_vec())? else { return Ok(None) };
-    let brick = Brick::open(medium.open(place).map_err(io_error)?)?;
+    let brick = Brick::open_settled(medium.open(places.0).map_err(io_error)?)?;
+    if care.settle {
+        editor.settle_first();
+    }
     let memory = &mut Live(target.pid());
-    let (parts, committed, sampled) =
-        relaid.refold(target, (&mut editor, &brick), memory, functions, clock::wall().0)?;
-    if editor.needs_compaction() {
+    let done = relaid.refold(target, (&mut editor, &brick), memory, functions, clock::wall().0)?;
+    finish(medium, target, editor, places, (done, care)).map(Some)
+}
+
+/// Puts a look into the brick. `None` where there is no brick that shows a layout.
+///
+/// # Errors
+/// Where the brick cannot be written.
+pub fn put(
+    medium: &dyn Medium,
+    target: &Target,
+    look: Look,
+    places: (&Path, &Path),
+    care: Care,
+) -> Result<Option<Captured>, CaptureError> {
+    let Some((mut editor, parts)) = existing(medium, target, places.0, care.own)? else {
+        return Ok(None);
+    };
+    let brick = Brick::open_settled(medium.open(places.0).map_err(io_error)?)?;
+    if care.settle {
+        editor.settle_first();
+    }
+    let done = look.put(parts, (&mut editor, &brick), clock::wall().0)?;
+    finish(medium, target, editor, places, (done, care)).map(Some)
+}
+
+/// The layout that the brick at `place` shows, if it is about this life of the process; `own` as in [`Care`].
+///
+/// # Errors
+/// Where the brick cannot be read.
+pub fn layout(
+    medium: &dyn Medium,
+    target: &Target,
+    place: &Path,
+    own: bool,
+) -> Result<Option<Parts>, CaptureError> {
+    Ok(existing(medium, target, place, own)?.map(|(_, parts)| parts))
+}
+
+/// What a generation that was committed came to.
+fn finish(
+    medium: &dyn Medium,
+    target: &Target,
+    editor: Editor<Opened>,
+    (place, beside): (&Path, &Path),
+    ((parts, committed, sampled), care): ((Parts, Committed, Sampled), Care),
+) -> Result<Captured, CaptureError> {
+    if care.compact && editor.needs_compaction() {
         begin(medium, beside, |storage| Ok(editor.compact_into(storage)?))?;
         medium.rename(beside, place).map_err(io_error)?;
     }
-    let shown = shown(target, &Brick::open(editor.into_storage())?, &parts)?;
     let resident = resident(&parts);
-    Ok(Some(Captured { committed, sampled, resident, shown }))
+    let shown = shown(target, &Brick::open_settled(editor.into_storage())?, &parts)?;
+    Ok(Captured { committed, sampled, resident, shown })
 }
 
 /// The process as the world shows it.
@@ -151,23 +204,27 @@ pub fn mark_ended(
     place: &Path,
     at_ns: i64,
 ) -> Result<Option<Process>, CaptureError> {
-    let Some((mut editor, parts)) = existing(medium, target, place)? else { return Ok(None) };
+    let Some((mut editor, parts)) = existing(medium, target, place, false)? else {
+        return Ok(None);
+    };
     let storage = medium.open(place).map_err(io_error)?;
-    let mut facts = Brick::open(storage)?.facts()?;
+    let mut facts = Brick::open_settled(storage)?.facts()?;
     facts.insert("ended".to_owned(), FactValue::Flag(true));
     let at = u64::try_from(at_ns).unwrap_or(0);
     facts.insert("ended_ns".to_owned(), FactValue::Number(at));
     editor.set_facts(&facts);
     editor.settle_first();
     editor.commit(at_ns)?;
-    Ok(Some(shown(target, &Brick::open(editor.into_storage())?, &parts)?))
+    Ok(Some(shown(target, &Brick::open_settled(editor.into_storage())?, &parts)?))
 }
 
-/// The brick at `place`, if it is about this life of this process and holds no bytes of it.
+/// The brick at `place`, if it is about this life of this process and holds no bytes of it; `own` says that
+/// what it holds need not be doubted.
 fn existing(
     medium: &dyn Medium,
     target: &Target,
     place: &Path,
+    own: bool,
 ) -> Result<Option<(Editor<Opened>, Parts)>, CaptureError> {
     let storage = match medium.open(place) {
         Ok(storage) => storage,
@@ -175,7 +232,8 @@ fn existing(
         Err(e) => return Err(io_error(e)),
     };
     // Whatever it is that cannot be opened: it is replaced.
-    let Ok(brick) = Brick::open(storage) else { return Ok(None) };
+    let brick = if own { Brick::open_settled(storage) } else { Brick::open(storage) };
+    let Ok(brick) = brick else { return Ok(None) };
     let meta = brick.meta();
     let same = meta.kind == Kind::Process
         && meta.payload == Payload::Reference
@@ -183,7 +241,9 @@ fn existing(
         && meta.identity.ino == target.started();
     let parts = brick.parts().ok().flatten().filter(|_| same);
     let Some(parts) = parts else { return Ok(None) };
-    Ok(Some((Editor::open(brick.into_storage())?, parts)))
+    let storage = brick.into_storage();
+    let editor = if own { Editor::open_unbroken(storage) } else { Editor::open(storage) };
+    Ok(Some((editor?, parts)))
 }
 
 /// Makes the file at `beside`; nothing stays there if `write` fails.

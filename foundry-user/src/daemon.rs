@@ -15,6 +15,8 @@
 //! | loop -> annotator | 16 requests | the request is refused |
 //! | annotator -> loop | the clients' 16 calls, one at a time | the annotator waits |
 //! | loop -> process watcher | one wake-up; who was told of; the clients' answers | never: a wake-up under way serves all |
+//! | process watcher -> page looker | one job a process | never: the watcher asks for no more |
+//! | page looker -> process watcher | one look a process | never: it waits until it is fetched |
 //! | process watcher -> loop | 64 processes | the watcher waits |
 //! | updates -> tasks | 16 hints | dropped: it looks anyway |
 //! | old records -> loop | 1 batch of 32 | waits until the loop has nothing else to do |

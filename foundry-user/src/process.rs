@@ -8,6 +8,7 @@
 mod about;
 pub mod capture;
 pub mod layout;
+mod look;
 pub mod maps;
 pub mod pages;
 mod partial;
@@ -17,6 +18,7 @@ mod sys;
 mod target;
 
 pub use capture::{CaptureError, Survey};
+pub use look::Look;
 pub use partial::Relaid;
 pub use regions::Functions;
 pub use target::{Abilities, ProcessError, Target, find};

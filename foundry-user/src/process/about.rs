@@ -46,8 +46,9 @@ static KNOWN: Mutex<BTreeMap<Program, Facts>> = Mutex::new(BTreeMap::new());
 /// Device, inode, modification time in nanoseconds, size.
 type Program = (u64, u64, i64, u64);
 
-/// Everything, under names that begin with `process.`.
-pub(super) fn facts(target: &Target, mappings: &[Mapping]) -> Facts {
+/// Everything but what its mappings say, under names that begin with `process.`. Takes milliseconds: the
+/// kernel's tables of sockets are long.
+pub(super) fn facts(target: &Target) -> Facts {
     let mut about = About { target, facts: Facts::new() };
     about.command();
     about.status();
@@ -56,8 +57,24 @@ pub(super) fn facts(target: &Target, mappings: &[Mapping]) -> Facts {
     about.namespaces();
     about.files();
     about.program();
+    about.facts
+}
+
+/// What its mappings say.
+pub(super) fn of_mappings(target: &Target, mappings: &[Mapping]) -> Facts {
+    let mut about = About { target, facts: Facts::new() };
     about.replaced(mappings);
     about.facts
+}
+
+/// Names of what its mappings say.
+pub(super) const OF_MAPPINGS: [&str; 2] = ["process.mapped_files", "process.replaced_libraries"];
+
+/// Of these facts, those that [`facts`] gave.
+pub(super) fn kept(all: Facts) -> Facts {
+    let wanted =
+        |name: &str| name.starts_with("process.") && OF_MAPPINGS.iter().all(|other| *other != name);
+    all.into_iter().filter(|(name, _)| wanted(name)).collect()
 }
 
 struct About<'a> {

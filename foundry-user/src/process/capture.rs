@@ -24,9 +24,17 @@ pub struct Survey {
     pub parts: Parts,
     /// Plots that had to move since the survey before.
     pub moved: Vec<PlotId>,
-    regions: Vec<Region>,
-    facts: Facts,
+    /// `None` where those of the brick are left as they are.
+    pub(super) regions: Option<Vec<Region>>,
+    pub(super) facts: Facts,
     pub(super) meta: Meta,
+}
+
+/// How the states of pages became known, and what is known beside them.
+pub(super) struct Known {
+    pub(super) dirty: bool,
+    pub(super) scanned: bool,
+    pub(super) about: Facts,
 }
 
 /// Why a process could not become a brick.
@@ -67,6 +75,20 @@ impl Survey {
         if parts.plots().is_wasteful() {
             parts.next_epoch();
         }
+        Self::look(target, (parts, moved), &mut mappings, functions)
+    }
+
+    /// Asks for the states of the pages of `parts`, which show `mappings`, and for everything that is known
+    /// of the process.
+    ///
+    /// # Errors
+    /// As [`Survey::take`].
+    pub(super) fn look(
+        target: &Target,
+        (mut parts, moved): (Parts, Vec<PlotId>),
+        mappings: &mut [Mapping],
+        functions: &mut Functions,
+    ) -> Result<Self, CaptureError> {
         let mut pages = target.pages(true)?;
         let mut shape = Shape::default();
         for index in 0..mappings.len() {
@@ -74,38 +96,42 @@ impl Survey {
             let mut states = pages.states(mapping).map_err(|e| target.explain("pagemap", e))?;
             if index == 0 && !pages.scans() {
                 // Only now is it known that `smaps` is needed, to leave out what is not populated.
-                mappings = with_details(target, mappings);
+                add_details(target, mappings);
                 let again = pages.states(&mappings[0]);
                 states = again.map_err(|e| target.explain("pagemap", e))?;
             }
-            let mapping = &mappings[index];
-            shape.push(mapping, states);
+            shape.push(&mappings[index], states);
         }
         shape.spread(&mut parts);
-        let known = (pages.knows_dirty(), pages.scans());
-        Ok(Self::of(target, parts, moved, &mappings, known, functions))
+        functions.learn(target, &parts, mappings);
+        let known = Known {
+            dirty: pages.knows_dirty(),
+            scanned: pages.scans(),
+            about: super::about::facts(target),
+        };
+        Ok(Self::of(target, (parts, moved), mappings, known, functions))
     }
 
-    /// What is said of parts whose pages' states are known; `known` of how they became so.
+    /// What is said of parts whose pages' states are known.
     pub(super) fn of(
         target: &Target,
-        mut parts: Parts,
-        moved: Vec<PlotId>,
+        (mut parts, moved): (Parts, Vec<PlotId>),
         mappings: &[Mapping],
-        known: (bool, bool),
-        functions: &mut Functions,
+        known: Known,
+        functions: &Functions,
     ) -> Self {
         regions::mark_stacks(&mut parts, &target.stack_pointers());
-        let (regions, omitted) = regions::regions(target, &parts, mappings, functions);
-        let mut facts = facts(target, &parts, known);
+        let (regions, omitted) = regions::regions(&parts, functions);
+        let mut facts = facts(target, (known.dirty, known.scanned));
         let mapped = mappings.iter().map(|mapping| mapping.end - mapping.start).sum();
         facts.insert("mapped_bytes".to_owned(), FactValue::Number(mapped));
-        facts.extend(super::about::facts(target, mappings));
+        facts.extend(known.about);
+        facts.extend(super::about::of_mappings(target, mappings));
         facts.insert("mappings".to_owned(), FactValue::Number(mappings.len() as u64));
         if omitted > 0 {
             facts.insert("regions_omitted".to_owned(), FactValue::Number(omitted));
         }
-        Self { parts, moved, regions, facts, meta: meta(target) }
+        Self { parts, moved, regions: Some(regions), facts, meta: meta(target) }
     }
 
     /// Commits the survey with the contents of its pages as the first generation of a new brick.
@@ -179,6 +205,12 @@ impl Survey {
         at_ns: i64,
     ) -> Result<Committed, CaptureError> {
         let mut fact = |name: &str, value| self.facts.insert(name.to_owned(), value);
+        let sum = |attribute| {
+            let numbers = self.parts.iter().filter_map(|(_, part)| part.numbers.get(&attribute));
+            FactValue::Number(numbers.sum())
+        };
+        fact("resident_bytes", sum(super::RESIDENT));
+        fact("swapped_bytes", sum(super::SWAPPED));
         let (seen, unreadable) = looked_into(&self.parts);
         fact("sampled_pages", FactValue::Number(seen));
         fact("unreadable_pages", FactValue::Number(unreadable));
@@ -187,7 +219,9 @@ impl Survey {
         let raw = self.parts.leaf_order() == 3;
         fact("holds_raw_memory", FactValue::Flag(raw));
         editor.set_parts(&self.parts);
-        editor.set_regions(&self.regions);
+        if let Some(regions) = &self.regions {
+            editor.set_regions(regions);
+        }
         editor.set_facts(&self.facts);
         Ok(editor.commit(at_ns)?)
     }
@@ -305,22 +339,17 @@ pub(super) fn cut(runs: &[PageRun], first: u64, count: u64) -> Vec<PageRun> {
     out
 }
 
-/// The same mappings, as far as they are still there, with what `smaps` says of them.
-fn with_details(target: &Target, mut mappings: Vec<Mapping>) -> Vec<Mapping> {
-    let Ok(details) = target.mappings_with_details() else { return mappings };
+/// Adds what `smaps` says of the mappings that are still there.
+fn add_details(target: &Target, mappings: &mut [Mapping]) {
+    let Ok(details) = target.mappings_with_details() else { return };
     let populated: std::collections::BTreeMap<(u64, u64), Option<bool>> =
         details.iter().map(|m| ((m.start, m.end), m.populated)).collect();
-    for mapping in &mut mappings {
+    for mapping in mappings {
         mapping.populated = populated.get(&(mapping.start, mapping.end)).copied().flatten();
     }
-    mappings
 }
 
-fn facts(target: &Target, parts: &Parts, (dirty, scanned): (bool, bool)) -> Facts {
-    let sum = |attribute| {
-        let numbers = parts.iter().filter_map(|(_, part)| part.numbers.get(&attribute));
-        FactValue::Number(numbers.sum())
-    };
+fn facts(target: &Target, (dirty, scanned): (bool, bool)) -> Facts {
     let mut facts = Facts::new();
     let mut fact = |name: &str, value| drop(facts.insert(name.to_owned(), value));
     fact("comm", FactValue::Text(target.comm().to_owned()));
@@ -330,8 +359,6 @@ fn facts(target: &Target, parts: &Parts, (dirty, scanned): (bool, bool)) -> Fact
     if let Some(short) = target.is_32_bit() {
         fact("bits", FactValue::Number(if short { 32 } else { 64 }));
     }
-    fact("resident_bytes", sum(super::RESIDENT));
-    fact("swapped_bytes", sum(super::SWAPPED));
     fact("started_ticks", FactValue::Number(target.started()));
     fact("dirty_known", FactValue::Flag(dirty));
     fact("pagemap_scan", FactValue::Flag(scanned));

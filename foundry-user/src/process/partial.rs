@@ -1,18 +1,19 @@
 //! The next generation of a process's brick where only its layout is another: what stayed is not looked into.
 //!
 //! A page that keeps its address and its pixel keeps what was seen of it last. Pages that came are looked
-//! into; the pixels of those that went show nothing. So the cost follows what changed, not what is there.
+//! into, if they are few; the pixels of those that went show nothing. So the cost follows what changed, not
+//! what is there, and is bounded: many pages, and what takes long to ask, are left to a [`super::Look`].
 //!
 //! Knows: parts before and after, the editor of a brick. Must never know: where the brick is stored.
 //! Keeps: a tile that holds no page that came or went is not written; the parts are those of a whole survey.
 
-use super::capture::{CaptureError, Survey, cut, set_states};
+use super::capture::{CaptureError, Known, Survey, cut, set_states};
 use super::layout::lay_out;
 use super::maps::Mapping;
 use super::pages::Pages;
 use super::regions::Functions;
-use super::sample::{Memory, Sampled, Sampler, Seen, TILE_LEAVES};
-use super::{PERMISSIONS, Target};
+use super::sample::{Leaves, Memory, Sampled, Sampler, Seen, TILE_LEAVES};
+use super::{PERMISSIONS, Target, about};
 use foundry_brick::cells::{Cell, ZERO_CELL};
 use foundry_brick::parts::{PAGE_BYTES, PageRun, Part, Parts, Place, page};
 use foundry_brick::storage::Storage;
@@ -21,6 +22,9 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 const TILE: u64 = foundry_common::units::TILE_BYTES;
+
+/// Pages that are looked into at once: four megabytes take about a millisecond.
+const MOST_FRESH: u64 = 1024;
 
 /// A layout that differs from the one before.
 #[derive(Debug)]
@@ -32,7 +36,7 @@ pub struct Relaid {
 }
 
 /// A stretch of a part.
-enum Piece<'a> {
+pub(super) enum Piece<'a> {
     /// As it was, in this part from this page on.
     Kept(&'a Part, u64),
     Fresh,
@@ -60,13 +64,13 @@ impl Relaid {
         target: &Target,
         (editor, brick): (&mut Editor<S>, &Brick<R>),
         memory: &mut dyn Memory,
-        functions: &mut Functions,
+        functions: &Functions,
         at_ns: i64,
     ) -> Result<(Parts, Committed, Sampled), CaptureError> {
         let (pages, sampler) = (target.pages(true)?, Sampler::new(memory, None));
-        let touched = Touched::new(&self.before);
+        let (touched, left) = (Touched::new(&self.before), MOST_FRESH);
         let mut looking =
-            Looking { target, mappings: &self.mappings, brick, pages, sampler, touched };
+            Looking { target, mappings: &self.mappings, brick, pages, sampler, touched, left };
         let old = by_start(&self.before);
         let places: Vec<Place> = self.parts.iter().map(|(place, _)| place).collect();
         for place in places {
@@ -80,13 +84,17 @@ impl Relaid {
         let Looking { pages, sampler, touched, .. } = looking;
         let facts = brick.facts()?;
         let flag = |name: &str| matches!(facts.get(name), Some(FactValue::Flag(true)));
-        let known = (flag("dirty_known") || pages.knows_dirty(), pages.scans());
         let (leaves, mut done) = (sampler.leaves, sampler.done);
         done.denied |= flag("contents_denied");
+        let known = Known {
+            dirty: flag("dirty_known") || pages.knows_dirty(),
+            scanned: pages.scans(),
+            about: about::kept(facts),
+        };
         let mut survey =
-            Survey::of(target, self.parts, self.moved, &self.mappings, known, functions);
+            Survey::of(target, (self.parts, self.moved), &self.mappings, known, functions);
         let size = survey.parts.content_size();
-        put(editor, brick, size, &touched, &leaves)?;
+        put(editor, brick, size, &touched.pages(), &leaves)?;
         survey.meta.mtime_ns = editor.meta().mtime_ns;
         editor.set_meta(survey.meta.clone());
         let committed = survey.commit(editor, &done, at_ns)?;
@@ -102,6 +110,8 @@ struct Looking<'a, 'm, R> {
     pages: Pages,
     sampler: Sampler<'m, 'm>,
     touched: Touched,
+    /// So many more pages may be looked into.
+    left: u64,
 }
 
 impl<R: Storage> Looking<'_, '_, R> {
@@ -124,7 +134,7 @@ impl<R: Storage> Looking<'_, '_, R> {
             let more = match piece {
                 Piece::Kept(was, first) => {
                     let states = cut(&was.pages, first, count);
-                    let kept = self.known(&range, states)?;
+                    let kept = known(self.brick, &range, states)?;
                     self.touched.kept.push(range);
                     kept
                 }
@@ -132,19 +142,34 @@ impl<R: Storage> Looking<'_, '_, R> {
                     let start = part.address.unwrap_or(0) + (range.start - run.start);
                     let states = self.states(start, count)?;
                     self.touched.came.push(range.clone());
-                    if is_readable(part) {
-                        self.sampler.part(range.start, start, &states)?
-                    } else {
-                        Seen { states, sums: [0; 4], pages: 0 }
-                    }
+                    self.fresh(part, range.start, start, states)?
                 }
             };
-            more.states.iter().for_each(|run| seen.push(run.count, run.state));
-            seen.sums.iter_mut().zip(more.sums).for_each(|(sum, more)| *sum += more);
-            seen.pages += more.pages;
+            seen.add(&more);
         }
         let top = seen.mean(part.length / PAGE_BYTES);
         Ok((seen.states, top))
+    }
+
+    /// Pages that came: looked into, unless they are many.
+    fn fresh(
+        &mut self,
+        part: &Part,
+        plane: u64,
+        address: u64,
+        states: Vec<PageRun>,
+    ) -> Result<Seen, CaptureError> {
+        let resident = states.iter().filter(|run| run.state & page::RESIDENT != 0);
+        let resident: u64 = resident.map(|run| run.count).sum();
+        if !is_readable(part) {
+            return Ok(Seen { states, sums: [0; 4], pages: 0 });
+        }
+        if self.left < resident {
+            self.sampler.done.put_off += resident;
+            return Ok(Seen { states, sums: [0; 4], pages: 0 });
+        }
+        self.left -= resident;
+        Ok(self.sampler.part(plane, address, &states)?)
     }
 
     /// States of the `count` pages from `start` on, which lie in one mapping.
@@ -154,23 +179,27 @@ impl<R: Storage> Looking<'_, '_, R> {
         let cut = Mapping { start, end: start + count * PAGE_BYTES, ..mapping.clone() };
         Ok(self.pages.states(&cut).map_err(|e| self.target.explain("pagemap", e))?)
     }
+}
 
-    /// Pages that were seen before. One that was not has the cell of zeros, which is what it counts as.
-    fn known(&self, range: &Range<u64>, states: Vec<PageRun>) -> Result<Seen, CaptureError> {
-        let (mut cells, mut sums) = (Vec::new(), [0; 4]);
-        self.brick.cells(3, range.start / PAGE_BYTES..range.end / PAGE_BYTES, &mut cells)?;
-        for cell in &cells {
-            sums.iter_mut().zip(cell).for_each(|(sum, channel)| *sum += u64::from(*channel));
-        }
-        Ok(Seen { states, sums, pages: cells.len() as u64 })
+/// Pages that were seen before. One that was not has the cell of zeros, which is what it counts as.
+pub(super) fn known<R: Storage>(
+    brick: &Brick<R>,
+    range: &Range<u64>,
+    states: Vec<PageRun>,
+) -> Result<Seen, CaptureError> {
+    let (mut cells, mut sums) = (Vec::new(), [0; 4]);
+    brick.cells(3, range.start / PAGE_BYTES..range.end / PAGE_BYTES, &mut cells)?;
+    for cell in &cells {
+        sums.iter_mut().zip(cell).for_each(|(sum, channel)| *sum += u64::from(*channel));
     }
+    Ok(Seen { states, sums, pages: cells.len() as u64 })
 }
 
 fn is_readable(part: &Part) -> bool {
     part.numbers.get(&PERMISSIONS).is_none_or(|p| p & page::READ != 0)
 }
 
-fn by_start(parts: &Parts) -> Vec<(Range<u64>, &Part)> {
+pub(super) fn by_start(parts: &Parts) -> Vec<(Range<u64>, &Part)> {
     let mut found: Vec<_> =
         parts.iter().filter_map(|(place, part)| Some((parts.run(place)?, part))).collect();
     found.sort_by_key(|(run, _)| run.start);
@@ -179,7 +208,7 @@ fn by_start(parts: &Parts) -> Vec<(Range<u64>, &Part)> {
 
 /// Cuts the run of a part into what was there before, of the same object at the same address, and what
 /// was not.
-fn pieces<'a>(
+pub(super) fn pieces<'a>(
     old: &[(Range<u64>, &'a Part)],
     part: &Part,
     run: &Range<u64>,
@@ -247,19 +276,18 @@ impl Touched {
     }
 }
 
-/// Writes the tiles that hold a page that came or went.
-fn put<S: Storage, R: Storage>(
+/// Writes the tiles that hold one of these `pages`, which came or went.
+pub(super) fn put<S: Storage, R: Storage>(
     editor: &mut Editor<S>,
     brick: &Brick<R>,
     size: u64,
-    touched: &Touched,
-    leaves: &super::sample::Leaves,
+    pages: &[Range<u64>],
+    leaves: &Leaves,
 ) -> Result<(), CaptureError> {
     let before = editor.meta().size;
     editor.resize(size)?;
-    let pages = touched.pages();
     let mut tiles: BTreeSet<u64> = BTreeSet::new();
-    for run in &pages {
+    for run in pages {
         tiles.extend(run.start / TILE_LEAVES..run.end.div_ceil(TILE_LEAVES));
     }
     if before != size {

@@ -52,6 +52,8 @@ pub struct Sampled {
     pub pages: u64,
     /// Resident pages that could not be read.
     pub unreadable: u64,
+    /// Resident pages that are left to a later look.
+    pub put_off: u64,
     /// The process ended before all was read.
     pub ended: bool,
     /// The kernel shows the layout but not the contents.
@@ -122,6 +124,13 @@ impl Seen {
             let sum = self.sums[channel] + unseen * u64::from(ZERO_CELL[channel]);
             u8::try_from((sum + pages / 2) / pages.max(1)).unwrap_or(u8::MAX)
         })
+    }
+
+    /// Appends what was seen of the next pages.
+    pub(super) fn add(&mut self, next: &Self) {
+        next.states.iter().for_each(|run| self.push(run.count, run.state));
+        self.sums.iter_mut().zip(next.sums).for_each(|(sum, more)| *sum += more);
+        self.pages += next.pages;
     }
 
     pub(super) fn push(&mut self, count: u64, state: u8) {

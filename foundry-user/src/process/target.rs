@@ -162,16 +162,28 @@ impl Target {
     /// # Errors
     /// Where the kernel refuses, or the process has ended.
     pub fn mappings(&self) -> Result<Vec<Mapping>, ProcessError> {
-        let queried = self.file("maps").and_then(|maps| maps::query(&maps));
-        let found = match queried {
+        // The memory that a program had is gone when another has taken its place between our opening the
+        // file and our reading it.
+        let gone = |found: &io::Result<Vec<Mapping>>| match found {
+            Ok(found) => found.is_empty(),
+            Err(e) => e.raw_os_error() == Some(libc::ESRCH),
+        };
+        let mut found = self.mapped_now();
+        if gone(&found) {
+            found = self.mapped_now();
+        }
+        let found = found.map_err(|e| self.explain("maps", e))?;
+        // A process that is ending gives up its memory first.
+        if found.is_empty() { Err(self.ended()) } else { Ok(found) }
+    }
+
+    fn mapped_now(&self) -> io::Result<Vec<Mapping>> {
+        match self.file("maps").and_then(|maps| maps::query(&maps)) {
             Err(e) if matches!(e.raw_os_error(), Some(libc::ENOTTY | libc::EINVAL)) => {
                 self.file("maps").and_then(maps::parse)
             }
             other => other,
-        };
-        let found = found.map_err(|e| self.explain("maps", e))?;
-        // A process that is ending gives up its memory first.
-        if found.is_empty() { Err(self.ended()) } else { Ok(found) }
+        }
     }
 
     /// What this kernel and these privileges tell of its memory.

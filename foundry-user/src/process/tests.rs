@@ -445,8 +445,7 @@ fn what_a_process_is_and_may() {
     let mut child = command.spawn().unwrap();
     let facts = |pid: u32| {
         let target = Target::open(pid).unwrap();
-        let mappings = target.mappings().unwrap();
-        super::about::facts(&target, &mappings)
+        super::about::facts(&target)
     };
     let mut other = facts(child.id());
     // Until it is another program, it is a copy of this one.
@@ -504,7 +503,8 @@ fn code_of_a_file_that_is_gone_is_named() {
         }
     };
     std::fs::remove_file(&program).unwrap();
-    let facts = super::about::facts(&target, &target.mappings().unwrap());
+    let mut facts = super::about::facts(&target);
+    facts.extend(super::about::of_mappings(&target, &target.mappings().unwrap()));
     child.kill().unwrap();
     child.wait().unwrap();
     assert_eq!(facts.get("process.program_replaced"), Some(&FactValue::Flag(true)), "{facts:?}");

@@ -1,7 +1,8 @@
 //! A brick that follows layouts equals one that is made from everything.
 
 use super::*;
-use crate::capture::{capture, follow};
+use crate::capture::{Care, capture, follow, layout, put};
+use crate::process::sample::Live;
 use crate::store::Disk;
 use foundry_brick::cells::Cell;
 use std::collections::BTreeMap;
@@ -61,39 +62,110 @@ fn pages(path: &Path, room: u64) -> BTreeMap<u64, (u64, u8, u64, Cell)> {
     found
 }
 
+/// The program between its steps.
+struct Stepped {
+    child: Quiet,
+    said: std::io::Lines<BufReader<std::process::ChildStdout>>,
+    room: u64,
+}
+
+impl Stepped {
+    fn start() -> Self {
+        let mut child = Command::new("python3")
+            .args(["-c", PROGRAM])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|e| panic!("python3: {e}"));
+        let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
+        let room = said.next().unwrap().unwrap().parse().unwrap();
+        Self { child: Quiet(child), said, room }
+    }
+
+    fn step(&mut self) {
+        writeln!(self.child.0.stdin.as_ref().unwrap(), "go").unwrap();
+        assert_eq!(self.said.next().unwrap().unwrap(), "done");
+    }
+}
+
+/// Where bricks of it lie.
+struct Place {
+    dir: tempfile::TempDir,
+    disk: Disk,
+}
+
+impl Place {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Disk::new(dir.path()).unwrap();
+        Self { dir, disk }
+    }
+
+    fn file(&self, name: &str) -> std::path::PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// The brick at `path` after everything was looked at.
+    fn capture(&self, target: &Target, path: &Path, functions: &mut Functions) {
+        let places = (path, &*self.file("tmp"));
+        capture(&self.disk, target, places, Payload::Reference, functions).unwrap();
+    }
+}
+
+fn same(part: &Path, all: &Path, room: u64, step: u32) -> bool {
+    let (part, all) = (pages(part, room), pages(all, room));
+    for at in part.keys().chain(all.keys()) {
+        assert_eq!(part.get(at), all.get(at), "step {step}, page {}", (at - room) / PAGE_BYTES);
+    }
+    part.is_empty()
+}
+
 #[test]
 fn what_follows_a_layout_equals_what_is_made_from_everything() {
-    let dir = tempfile::tempdir().unwrap();
-    let (place, whole) = (dir.path().join("p.brick"), dir.path().join("w.brick"));
-    let beside = dir.path().join("tmp");
-    let disk = Disk::new(dir.path()).unwrap();
-    let mut child = Command::new("python3")
-        .args(["-c", PROGRAM])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap_or_else(|e| panic!("python3: {e}"));
-    let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
-    let mut hear = || said.next().unwrap().unwrap();
-    let room: u64 = hear().parse().unwrap();
-    let child = Quiet(child);
-    let target = Target::open(child.pid()).unwrap();
-    let functions = &mut Functions::default();
-    capture(&disk, &target, (&place, &beside), Payload::Reference, functions).unwrap();
+    let place = Place::new();
+    let (part, whole, tmp) = (place.file("p.brick"), place.file("w.brick"), place.file("tmp"));
+    let mut program = Stepped::start();
+    let target = Target::open(program.child.pid()).unwrap();
+    let mut functions = Functions::default();
+    place.capture(&target, &part, &mut functions);
     for step in 0..9 {
-        writeln!(child.0.stdin.as_ref().unwrap(), "go").unwrap();
-        assert_eq!(hear(), "done");
-        std::fs::copy(&place, &whole).unwrap();
+        program.step();
+        std::fs::copy(&part, &whole).unwrap();
         let layout = target.mappings().unwrap();
-        let followed =
-            follow(&disk, &target, &layout, (&place, &beside), functions).unwrap().unwrap();
-        capture(&disk, &target, (&whole, &beside), Payload::Reference, functions).unwrap();
-        let (part, all) = (pages(&place, room), pages(&whole, room));
-        for at in part.keys().chain(all.keys()) {
-            assert_eq!(part.get(at), all.get(at), "step {step}, page {}", (at - room) / PAGE_BYTES);
-        }
+        let care = Care { own: step % 2 == 0, settle: step % 3 == 0, compact: step % 4 == 0 };
+        let how = (&functions, care);
+        let followed = follow(&place.disk, &target, &layout, (&part, &tmp), how).unwrap().unwrap();
+        place.capture(&target, &whole, &mut functions);
         // What stayed was not looked into again.
         assert!(followed.sampled.pages < 1000, "step {step}: {:?}", followed.sampled);
-        assert_eq!(part.is_empty(), step == 8);
+        assert_eq!(same(&part, &whole, program.room, step), step == 8);
+    }
+}
+
+#[test]
+fn a_look_that_comes_late_changes_no_layout() {
+    let place = Place::new();
+    let (part, whole, tmp) = (place.file("p.brick"), place.file("w.brick"), place.file("tmp"));
+    let mut program = Stepped::start();
+    let target = Target::open(program.child.pid()).unwrap();
+    let mut functions = Functions::default();
+    place.capture(&target, &part, &mut functions);
+    for step in 0..9 {
+        let parts = layout(&place.disk, &target, &part, true).unwrap().unwrap();
+        let (before, memory) = (target.mappings().unwrap(), &mut Live(target.pid()));
+        let look = Look::take(&target, parts, before, memory, &mut functions).unwrap();
+        program.step();
+        let mappings = target.mappings().unwrap();
+        let (care, places) = (Care { own: true, ..Care::default() }, (&*part, &*tmp));
+        follow(&place.disk, &target, &mappings, places, (&functions, care)).unwrap().unwrap();
+        std::fs::copy(&part, &whole).unwrap();
+        put(&place.disk, &target, look, places, care).unwrap().unwrap();
+        place.capture(&target, &whole, &mut functions);
+        assert_eq!(same(&part, &whole, program.room, step), step == 8);
+        let facts = |path: &Path| {
+            let brick = Brick::open(MemStorage::from(std::fs::read(path).unwrap())).unwrap();
+            ["mappings", "mapped_bytes"].map(|name| brick.facts().unwrap()[name].clone())
+        };
+        assert_eq!(facts(&part), facts(&whole), "step {step}");
     }
 }
