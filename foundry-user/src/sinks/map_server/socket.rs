@@ -1,7 +1,8 @@
 //! One live connection.
 //!
 //! Knows: WebSockets, the hub. Must never know: what a tile is.
-//! Keeps: at most one flush in 33 ms; a client that does not read holds up itself alone.
+//! Keeps: at most 30 flushes a second, of which a few may follow one another at once; a client that does not
+//! read holds up itself alone.
 
 use super::Shared;
 use super::live::{self, ClientId, Said};
@@ -17,8 +18,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout};
 
-/// Between two flushes to one client.
+/// Between two flushes to one client, in the long run.
 const PAUSE: Duration = Duration::from_millis(33);
+/// So many may come early: a write changes a file, then the directories above it, and the next write must not
+/// wait for these.
+const EARLY: u32 = 6;
 /// How long a client may take to read one message.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Silence after which the connection is tried.
@@ -61,10 +65,10 @@ async fn converse(
 ) {
     let mut stopping = shared.stopping.subscribe();
     let now = || Instant::now();
-    let mut flushed = now();
+    let mut pace = Pace { spent: now() };
     let mut waiting = false;
     loop {
-        let due = if waiting { flushed + PAUSE } else { now() + QUIET };
+        let due = if waiting { pace.due() } else { now() + QUIET };
         tokio::select! {
             said = socket.recv() => match said {
                 Some(Ok(Message::Binary(bytes))) => {
@@ -88,7 +92,7 @@ async fn converse(
                     continue;
                 }
                 waiting = false;
-                flushed = now();
+                pace.flushed(now());
                 for message in shared.hub.take(id, shared.epoch, 0) {
                     Metrics::add(&shared.metrics.messages, 1);
                     if !send(socket, message).await {
@@ -98,6 +102,22 @@ async fn converse(
             }
             _ = stopping.changed() => return,
         }
+    }
+}
+
+/// When the next flush may be.
+struct Pace {
+    /// What was flushed so far would have taken until then, had each waited for the one before.
+    spent: Instant,
+}
+
+impl Pace {
+    fn due(&self) -> Instant {
+        self.spent.checked_sub(PAUSE * EARLY).unwrap_or(self.spent)
+    }
+
+    fn flushed(&mut self, now: Instant) {
+        self.spent = self.spent.max(now) + PAUSE;
     }
 }
 
@@ -115,5 +135,39 @@ fn hear(shared: &Shared, id: ClientId, bytes: &[u8]) -> bool {
             true
         }
         None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_few_flushes_come_early_and_a_second_has_no_more_than_thirty() {
+        let begun = Instant::now();
+        let mut pace = Pace { spent: begun };
+        let mut now = begun;
+        let mut at = Vec::new();
+        while now < begun + Duration::from_secs(2) {
+            // Whoever always has something to say says it as soon as may be.
+            now = now.max(pace.due());
+            pace.flushed(now);
+            at.push(now.duration_since(begun));
+        }
+        let early = at.iter().filter(|at| at.is_zero()).count();
+        assert_eq!(early, EARLY as usize + 1);
+        let second = |from: u64| {
+            let from = Duration::from_secs(from);
+            at.iter().filter(|at| (from..from + Duration::from_secs(1)).contains(at)).count()
+        };
+        assert!(second(0) <= 31 + EARLY as usize && second(1) <= 31, "{at:?}");
+        // After a rest as much is saved as at first, and not more.
+        let later = now + Duration::from_secs(100);
+        let early = (0..100).take_while(|_| {
+            let free = pace.due() <= later;
+            pace.flushed(later);
+            free
+        });
+        assert_eq!(early.count(), EARLY as usize + 1);
     }
 }
