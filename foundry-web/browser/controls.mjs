@@ -10,6 +10,46 @@ const AT = 301;
 /** Later than a page writes its address, and sooner than a test loses patience. */
 const SLOW_MS = 1000;
 
+/** So late a tile comes, and so many frames a zoom takes in which it is awaited. */
+const TILE_MS = 150;
+const ZOOM_STEPS = 40;
+
+/** In the page: zooms in on three places of a file and out again, and looks in each frame whether what lies in it is drawn. */
+async function zoomAbout({ start, length, steps }) {
+  const brick = window.__brick;
+  const home = brick.camera();
+  const frame = () => new Promise((done) => requestAnimationFrame(done));
+  // Where there is nothing: beyond the world's edge.
+  brick.setCamera(-1e6, -1e6, home.scale);
+  for (let i = 0; i < 3; i++) await frame();
+  const ground = brick.pixelAt(100, 100);
+  brick.setCamera(home.x, home.y, home.scale);
+  for (let i = 0; i < 3; i++) await frame();
+  const inFile = Array.from({ length: 24 }, (_, i) => start + Math.floor((i * (length - 1)) / 23));
+  let looked = 0;
+  const blank = [];
+  for (const part of [0.1, 0.5, 0.9]) {
+    const at = brick.place(start + Math.floor(part * length));
+    const to = { x: home.x + (at.x - window.innerWidth / 2) / home.scale, y: home.y + (at.y - window.innerHeight / 2) / home.scale };
+    for (let i = 1; i <= 2 * steps; i++) {
+      const share = (i <= steps ? i : 2 * steps - i) / steps;
+      const scale = home.scale * (16 / home.scale) ** share;
+      const near = share ** 0.3;
+      brick.setCamera(home.x + (to.x - home.x) * near, home.y + (to.y - home.y) * near, scale);
+      // In the first of these it is drawn; which of the two comes first is not known.
+      await frame();
+      await frame();
+      for (const index of inFile) {
+        const { x, y } = brick.place(index);
+        if (x < 2 || y < 2 || window.innerWidth - 2 < x || window.innerHeight - 2 < y) continue;
+        looked++;
+        if (brick.pixelAt(x, y) === ground) blank.push({ step: i, scale, index: index - start });
+      }
+    }
+  }
+  return { looked, blank };
+}
+
 export function controlTests(t) {
   const { page, place, browser } = t;
   const file = path.join(place.tree, "pattern.bin");
@@ -205,6 +245,27 @@ export function controlTests(t) {
         await settled(other);
         const again = await other.evaluate(() => window.__brick.camera());
         assert.deepEqual(again, first, "the whole host, as before");
+      } finally {
+        await other.unrouteAll({ behavior: "ignoreErrors" });
+        await other.close();
+      }
+    },
+
+    async "no frame is blank, however fast somebody zooms and however late tiles come"() {
+      const { page: other } = await open(browser);
+      try {
+        await other.goto(t.daemon.link);
+        await settled(other);
+        // From here on tiles come late: what is finer than the whole host is not here yet.
+        await other.route("**/api/v1/tiles/**", async (route) => {
+          await new Promise((late) => setTimeout(late, TILE_MS));
+          await route.continue();
+        });
+        const start = await startOf("pattern.bin");
+        const { looked, blank } = await other.evaluate(zoomAbout, { start, length: readFileSync(file).length, steps: ZOOM_STEPS });
+        t.say(`${looked} pixels of a file were looked at in ${6 * ZOOM_STEPS} frames`);
+        assert.ok(looked > 20 * ZOOM_STEPS, `only ${looked} pixels were looked at`);
+        assert.deepEqual(blank, []);
       } finally {
         await other.unrouteAll({ behavior: "ignoreErrors" });
         await other.close();

@@ -139,7 +139,14 @@ export function mapTests(t) {
             new Promise((done) => {
               const { x, y } = window.__brick.place(index);
               const before = window.__brick.pixelAt(x, y);
-              const look = () => (window.__brick.pixelAt(x, y) === before ? requestAnimationFrame(look) : done(Date.now()));
+              // Reading a pixel waits for all that the GPU has to do: only where the map was drawn since.
+              let drawn = window.__brick.work().frames;
+              const look = () => {
+                const was = drawn;
+                drawn = window.__brick.work().frames;
+                if (drawn !== was && window.__brick.pixelAt(x, y) !== before) done(Date.now());
+                else requestAnimationFrame(look);
+              };
               look();
             }),
           [start + AT],

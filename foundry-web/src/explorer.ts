@@ -211,7 +211,8 @@ export abstract class Explorer extends Scene {
     if (!top?.data) return;
     this.mapped = top.version;
     this.minimap.paint(top.data, this.theme);
-    this.touch();
+    // Alone: the labels over the tiles are what a frame costs most, and they stay as they are.
+    this.drawMinimap();
   }
 
   setPalette(id: string): void {

@@ -7,6 +7,7 @@ import { type Camera, type View, toScreen } from "./camera.ts";
 import { type Layout, indexToPoint, pointToIndex } from "./curve.ts";
 import { formatBytes, nameOf, sizeOf, visibleName } from "./format.ts";
 import type { Node, NodeStore, RegionNode, Shape } from "./nodes.ts";
+import { isSoftware } from "./renderer.ts";
 import type { Theme } from "./palettes.ts";
 import { type Run, squares } from "./shapes.ts";
 
@@ -77,7 +78,8 @@ export class Overlay {
   private taken: Box[] = [];
 
   constructor(private readonly nodes: NodeStore) {
-    const g = this.canvas.getContext("2d");
+    // Without a GPU what draws lines and words stands in the way of what draws tiles: then it is done in memory.
+    const g = this.canvas.getContext("2d", { willReadFrequently: isSoftware() });
     if (!g) throw new Error("this browser has no 2-D canvas");
     this.g = g;
     this.canvas.className = "overlay";

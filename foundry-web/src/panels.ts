@@ -218,10 +218,16 @@ export class Legend {
   }
 }
 
+/** Small pictures that are seldom another: they need no GPU, which has enough to do. */
+const IN_MEMORY: CanvasRenderingContext2DSettings = { willReadFrequently: true };
+
 export class Minimap {
   readonly canvas = el("canvas", { class: "minimap", tabindex: 0, role: "img", "aria-label": "Overview; click to go there", width: 176, height: 176 });
   private readonly picture = document.createElement("canvas");
   private side = 1;
+  /** What it shows, in words. */
+  private last = "";
+  private painted = 0;
   onGo: (x: number, y: number) => void = () => {};
 
   constructor() {
@@ -240,8 +246,9 @@ export class Minimap {
 
   /** Takes the top tile as the picture. */
   paint({ channels, cells, marks }: { channels: 0 | 1 | 4; cells: Uint8Array; marks: Uint8Array }, theme: Theme): void {
-    const g = this.picture.getContext("2d");
+    const g = this.picture.getContext("2d", IN_MEMORY);
     if (!g || cells.length === 0) return;
+    this.painted++;
     const image = g.createImageData(256, 256);
     const ground: Rgb = theme === "dark" ? [13, 17, 26] : [232, 236, 243];
     const colours = CLASS_COLOURS[theme].map(parseHex);
@@ -256,11 +263,14 @@ export class Minimap {
   }
 
   draw(camera: Camera, view: View, topLevel: number, shown: number, theme: Theme): void {
-    const g = this.canvas.getContext("2d");
+    const g = this.canvas.getContext("2d", IN_MEMORY);
     if (!g) return;
     const full = 256 * 2 ** topLevel;
     // The world's used corner, as a square.
     this.side = Math.min(full, Math.max(shown, 1));
+    const now = [camera.x, camera.y, camera.scale, view.w, view.h, full, this.side, theme, this.painted].join();
+    if (now === this.last) return;
+    this.last = now;
     const n = this.canvas.width;
     const part = (256 * this.side) / full;
     g.imageSmoothingEnabled = true;

@@ -17,6 +17,22 @@ const GLOW_MS = 1600;
 /** Pictures that wait for a tile. */
 const MOST_SPARE = 32;
 
+let software: boolean | undefined;
+
+/** Whether this machine's processor does a GPU's work. */
+export function isSoftware(): boolean {
+  return (software ??= asksProcessor());
+}
+
+function asksProcessor(): boolean {
+  const gl = document.createElement("canvas").getContext("webgl2");
+  if (!gl) return true;
+  const names = gl.getExtension("WEBGL_debug_renderer_info");
+  const name = String(gl.getParameter(names ? names.UNMASKED_RENDERER_WEBGL : gl.RENDERER));
+  gl.getExtension("WEBGL_lose_context")?.loseContext();
+  return /swiftshader|llvmpipe|softpipe|software/i.test(name);
+}
+
 function source(data: Uint8Array<ArrayBuffer>, width: number, height: number, format: "rgba8unorm" | "r8unorm"): BufferImageSource {
   return new BufferImageSource({ resource: data, width, height, format, scaleMode: "nearest", alphaMode: "no-premultiply-alpha", autoGarbageCollect: false });
 }

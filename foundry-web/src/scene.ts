@@ -16,7 +16,7 @@ import { type Node, NodeStore } from "./nodes.ts";
 import { type Box, Overlay, PULSE_MS, type Pin, type Pulse } from "./overlay.ts";
 import { ActivityPanel, Breadcrumb, Legend, Messages, Minimap, SearchPanel, helpDialog } from "./panels.ts";
 import { PALETTES, PALETTE_IDS, type Theme } from "./palettes.ts";
-import { Renderer } from "./renderer.ts";
+import { Renderer, isSoftware } from "./renderer.ts";
 import { type Run, bounds } from "./shapes.ts";
 import { TileStore } from "./tiles.ts";
 import { type ViewState, formatState, parseState } from "./url.ts";
@@ -24,6 +24,8 @@ import { Stats } from "./stats.ts";
 
 /** How long what stands over the tiles waits for one. */
 const SOON_MS = 100;
+/** Between two frames in which what stands over the tiles is another: where there is a GPU, and where not. */
+const HEARD_MS = [100, 500] as const;
 
 /** As long as panels are taken to be where they were. */
 const COVERS_MS = 100;
@@ -78,6 +80,8 @@ export abstract class Scene {
   protected untended = false;
   /** When what stands over the tiles is drawn at the latest. */
   private dueAt = Infinity;
+  private heardAt = -Infinity;
+  private readonly heardMs = HEARD_MS[isSoftware() ? 1 : 0];
   protected tendTimer = 0;
   protected pulseTimer = 0;
   protected frame = 0;
@@ -136,11 +140,11 @@ export abstract class Scene {
   }
 
   /**
-   * What stands over the tiles is another. It waits for the tile that it may be about: where frames are dear, two
-   * of them would hold the next tile up.
+   * What stands over the tiles is another. It is drawn a few times a second, and after the tiles that came: it
+   * costs many times what they do, and nobody reads faster.
    */
   soon(): void {
-    this.dueAt = Math.min(this.dueAt, performance.now() + SOON_MS);
+    this.dueAt = Math.min(this.dueAt, Math.max(performance.now() + SOON_MS, this.heardAt + this.heardMs));
   }
 
   /** Takes in what was told since the last time. */
@@ -170,8 +174,9 @@ export abstract class Scene {
       this.frame = requestAnimationFrame(step);
       const begun = performance.now();
       this.advance(now);
-      if (this.dueAt <= begun || (this.dueAt < Infinity && this.tiles.came)) {
+      if (this.dueAt + (this.tiles.came ? this.heardMs : 0) <= begun) {
         this.dueAt = Infinity;
+        this.heardAt = begun;
         this.heard();
         this.touch();
       }
@@ -240,14 +245,18 @@ export abstract class Scene {
       end: this.tiles.end,
       covers: this.covers(now),
     });
-    const used = this.home ? Math.max(this.home.x, this.home.y) * 2 : 256;
-    this.minimap.draw(this.camera, this.view, this.tiles.top, used, this.theme);
+    this.drawMinimap();
     this.whereAmI();
     if (moving === "on") this.touch();
     else if (moving === "still") {
       window.clearTimeout(this.pulseTimer);
       this.pulseTimer = window.setTimeout(() => this.touch(), PULSE_MS);
     }
+  }
+
+  protected drawMinimap(): void {
+    const used = this.home ? Math.max(this.home.x, this.home.y) * 2 : 256;
+    this.minimap.draw(this.camera, this.view, this.tiles.top, used, this.theme);
   }
 
   protected subscribe(wanted: { level: number; index: number }[], level: number): void {

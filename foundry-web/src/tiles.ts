@@ -30,9 +30,9 @@ const MOST_TILES = 320;
 const MOST_REQUESTS = 12;
 /** How long a tile takes to come into sight; what is behind it is shown until then. */
 export const FADE_IN_MS = 180;
-/** Between two looks at what is only held ready. */
+/** Between two looks at what is only held ready, and after anything else came. */
 const LAZY_MS = 1000;
-/** As long as something that is looked at is awaited. */
+/** As long as something that is looked at is awaited, or comes again and again. */
 const BUSY_LAZY_MS = 4000;
 
 /** Whether the newest is not here; what is under way is not here yet. */
@@ -57,6 +57,8 @@ export class TileStore {
   /** Answers that said that a tile is what it was. */
   unchanged = 0;
   latencies: number[] = [];
+  /** When a tile came that was missing or another, except the one that is only held ready. */
+  private broughtAt = -Infinity;
   /** Bytes came that may stand written on the map; whoever writes them there clears it. */
   bytesCame = false;
   /** Something else than before is to be shown; whoever shows it clears it. */
@@ -114,7 +116,8 @@ export class TileStore {
     if (lacks(topTile) && !wanted.includes(topTile)) {
       // What is looked at goes first: nobody waits for the newest of what is only held ready.
       const held = topTile.data !== undefined && topTile.request === null;
-      const due = held ? topTile.askedAt + (asked.length > 0 ? BUSY_LAZY_MS : LAZY_MS) : 0;
+      const calm = asked.length > 0 ? Infinity : Math.max(topTile.askedAt, this.broughtAt) + LAZY_MS;
+      const due = held ? Math.min(topTile.askedAt + BUSY_LAZY_MS, calm) : 0;
       if (due <= now) asked.push(topTile);
       else later = due;
     }
@@ -200,6 +203,7 @@ export class TileStore {
       tile.version++;
       this.bytesCame ||= m.bytes.length > 0;
       this.came = true;
+      if (tile !== this.topTile()) this.broughtAt = now;
       tile.failures = 0;
       tile.problem = null;
       this.loaded++;

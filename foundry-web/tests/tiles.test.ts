@@ -10,12 +10,12 @@ const VIEW = { w: 256, h: 256 };
 const HERE = { x: 128, y: 128, scale: 1 };
 const AWAY = { x: 1e6, y: 1e6, scale: 1 };
 
-function store(): { tiles: TileStore; said: ToWorker[]; answer: (id: number) => void } {
+function store(): { tiles: TileStore; said: ToWorker[]; answer: (id: number, at?: number) => void } {
   const said: ToWorker[] = [];
   const tiles = new TileStore((m) => said.push(m));
   [tiles.end, tiles.top] = [65536 * 64, 3];
   const none = (): Uint8Array<ArrayBuffer> => new Uint8Array(0);
-  const answer = (id: number): void => tiles.receive({ kind: "loaded", id, channels: 1, summary: false, differs: false, seq: 1, etag: null, cells: none(), marks: new Uint8Array(4), changed: none(), bytes: none(), ms: 1 } satisfies FromWorker, 0);
+  const answer = (id: number, at = 0): void => tiles.receive({ kind: "loaded", id, channels: 1, summary: false, differs: false, seq: 1, etag: null, cells: none(), marks: new Uint8Array(4), changed: none(), bytes: none(), ms: 1 } satisfies FromWorker, at);
   return { tiles, said, answer };
 }
 
@@ -84,6 +84,18 @@ it("what is only held ready is asked for again after what is looked at, and not 
   expect(tops().length).toBe(1);
   expect(tiles.update(HERE, VIEW, 1010).later).toBe(Infinity);
   expect(tops().length).toBe(2);
+  // What comes again and again puts it off, but not for ever.
+  answer(tops()[1] as number, 1020);
+  for (let at = 1100; at < 5000; at += 100) {
+    tiles.markStale(0, 0);
+    tiles.markStale(3, 0);
+    tiles.update(HERE, VIEW, at);
+    answer(loads(said).at(-1) as number, at);
+    expect(tiles.update(HERE, VIEW, at).later).toBe(Math.min(5010, at + 1000));
+  }
+  expect(tops().length).toBe(2);
+  tiles.update(HERE, VIEW, 5010);
+  expect(tops().length).toBe(3);
 });
 
 it("what nobody tells of any more is asked about when it is looked at again", () => {

@@ -1,0 +1,1 @@
+import"./index-BFLGpQG3.js";import"./init-BnmY0rXT.js";

@@ -1,1 +1,0 @@
-import"./index-B5JyQ9VP.js";import"./init-CdtUIAiY.js";
