@@ -13,6 +13,8 @@ use crate::process::{CaptureError, Functions, Look, Target};
 use crate::store::Store;
 use foundry_brick::Payload;
 use foundry_brick::parts::Parts;
+use rustix::process::setpriority_process;
+use rustix::thread::gettid;
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -20,6 +22,9 @@ use std::time::Duration;
 
 /// Looks may take one part in so many of the time.
 const SHARE: u64 = 20;
+
+/// They give way to everything else.
+const NICE: i32 = 10;
 
 /// What is to be done.
 pub(super) enum Work {
@@ -132,6 +137,8 @@ impl Desk {
 
 /// Does one job after the other; `tell` is called after each.
 pub(super) fn work(desk: &Desk, store: &Store, tell: impl Fn()) {
+    // Whoever follows a change comes first. Where even this is refused, looks take their share all the same.
+    let _lowered = setpriority_process(Some(gettid()), NICE).is_ok();
     let mut functions = Functions::default();
     let mut rest_until = 0;
     while let Some(job) = desk.next(rest_until) {
