@@ -1,5 +1,7 @@
 //! The server as a client meets it: every example of API.md, the guard, live messages.
 
+mod examples;
+
 use super::*;
 use crate::artifact::ArtifactId;
 use crate::event::Actor;
@@ -82,6 +84,14 @@ fn fold_process(dir: &Path, file: &Path) {
     editor.set_parts(&parts);
     let comm = foundry_brick::FactValue::Text("bash".to_owned());
     editor.set_facts(&foundry_brick::Facts::from([("comm".to_owned(), comm)]));
+    let region = foundry_brick::Region {
+        name: "r-xp a.txt".to_owned(),
+        kind: "mapping".to_owned(),
+        start: 0,
+        end: 4096,
+        address: Some(0x40_0000),
+    };
+    editor.set_regions(&[region]);
     editor.commit(5_000_000_000).unwrap();
     drop(editor);
     std::fs::write(brick, storage.bytes()).unwrap();
@@ -226,25 +236,6 @@ impl Answer {
     }
 }
 
-/// The examples of API.md: request, what is special about it, status and kind expected.
-fn examples() -> Vec<(String, String, u16, Option<String>)> {
-    let text = include_str!("../../../../API.md");
-    let lines: Vec<&str> = text.lines().map(str::trim).collect();
-    let pairs =
-        lines.windows(2).filter(|pair| pair[0].starts_with("> ") && pair[1].starts_with("< "));
-    pairs
-        .map(|pair| {
-            let (request, special) = match pair[0][2..].split_once(" (") {
-                Some((request, special)) => (request, special.trim_end_matches(')')),
-                None => (&pair[0][2..], ""),
-            };
-            let mut expected = pair[1][2..].split(' ');
-            let status = expected.next().unwrap().parse().unwrap();
-            (request.to_owned(), special.to_owned(), status, expected.next().map(str::to_owned))
-        })
-        .collect()
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_example_of_the_documentation_answers_as_it_says() {
     let f = Fixture::new().await;
@@ -264,9 +255,9 @@ async fn every_example_of_the_documentation_answers_as_it_says() {
         ("{seq}", seq.to_string()),
         ("{brick-etag}", brick.header("etag").unwrap().to_owned()),
     ];
-    let examples = examples();
+    let examples = examples::all();
     assert!(examples.len() > 30, "the examples are found");
-    for (request, special, status, kind) in examples {
+    for examples::Example { request, special, status, kind, keys } in examples {
         let request = values.iter().fold(request, |text, (name, value)| text.replace(name, value));
         let (method, path) = request.split_once(' ').unwrap();
         let mut headers = format!("Authorization: Bearer {}\r\n", f.key());
@@ -282,6 +273,10 @@ async fn every_example_of_the_documentation_answers_as_it_says() {
         if let Some(kind) = kind {
             let found = answer.header("content-type").unwrap_or_default();
             assert!(found.starts_with(&kind), "{request}: {found}");
+        }
+        if status == 200 && answer.header("content-type") == Some("application/json") {
+            let answer: serde_json::Value = serde_json::from_str(&text).unwrap();
+            assert_eq!(examples::unlike(&keys, &answer), Vec::<String>::new(), "{request}");
         }
     }
 }
