@@ -45,7 +45,8 @@ pub(super) fn fold(store: &Store, path: &[u8], show: &Show) -> Result<Committed,
     settle(&mut editor, show.durable)?;
     let done = editor.commit(show.at.0)?;
     store.finish(&editor, &place, unfinished)?;
-    let face = Face::of_plane(&Brick::open(editor.into_storage())?, shown.parts())?;
+    // What was written just now need not be doubted.
+    let face = Face::of_plane(&Brick::open_settled(editor.into_storage())?, shown.parts())?;
     Ok(Committed {
         generation: done.generation,
         new: done.changed,

@@ -261,7 +261,8 @@ impl Edits {
             editor.settle()?;
         }
         self.store.finish(&editor, &place, unfinished)?;
-        let face = Face::of_brick(&Brick::open(editor.into_storage())?)?;
+        // What was written just now need not be doubted.
+        let face = Face::of_brick(&Brick::open_settled(editor.into_storage())?)?;
         Ok(Committed {
             generation: done.generation,
             new: done.changed,
