@@ -86,6 +86,16 @@ impl Live {
         id
     }
 
+    /// Whether this kernel says which inode's times a system call set: the other backend asks nobody, and
+    /// Linux has told since 6.13.
+    pub(crate) fn touches_are_told(&self) -> bool {
+        let release = rustix::system::uname();
+        let release = release.release().to_string_lossy();
+        let mut numbers = release.split(['.', '-']).map(|n| n.parse::<u32>().unwrap());
+        let version = (numbers.next().unwrap(), numbers.next().unwrap());
+        self.backend == Backend::Fentry || (6, 13) <= version
+    }
+
     /// Lets go of an artifact and of the file behind it.
     pub(crate) fn release(&mut self, artifact: ArtifactId) {
         self.source.tracker().untrack(artifact);
