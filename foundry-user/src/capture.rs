@@ -93,7 +93,7 @@ pub fn capture(
 pub struct Care {
     /// What the brick holds need not be doubted: whoever asks wrote it since the machine was started.
     pub own: bool,
-    /// The generation before is made durable first: somebody was promised that it is.
+    /// The generation before is made durable first: somebody was promised that it is, or it has been long.
     pub settle: bool,
     /// What nobody needs is taken out, where that is much.
     pub compact: bool,

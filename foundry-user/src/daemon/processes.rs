@@ -82,7 +82,7 @@ impl Processes {
         Ok(Some(Self { wake, shared, desk, news, by_name }))
     }
 
-    /// Answers when a round that begins after this call is done.
+    /// Answers when each watched process was followed, and looked into by a look that began after this call.
     pub(super) fn sync(&self) -> oneshot::Receiver<()> {
         let (answer, done) = oneshot::channel();
         lock(&self.shared.waiters).push(answer);

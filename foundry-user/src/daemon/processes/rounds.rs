@@ -99,7 +99,7 @@ struct Watched {
     ran_ns: Option<u64>,
     /// The look that is on its way.
     away: Option<Away>,
-    /// What was committed since is not known to be durable, from then on.
+    /// When what was committed before was made durable last.
     settled_ns: u64,
     /// Somebody was promised what is committed now.
     promised: bool,
