@@ -7,7 +7,7 @@
 //! `registry` (which artifacts, where), `bricks` (which brick at which path), `dirty` (what waits),
 //! `names` (what is in directories), `moves` (places change), `unwatch` (roots go), `content` (reads),
 //! `annotations`,
-//! `directories` (their own bricks), `schedule`, `mapped`, `sync`,
+//! `directories` (their own bricks), `schedule`, `mapped`, `unreadable`, `sync`,
 //! `watches` (comparisons because it is time).
 
 mod annotations;
@@ -25,6 +25,7 @@ pub mod ranges;
 mod registry;
 mod schedule;
 mod sync;
+pub mod unreadable;
 mod unwatch;
 mod watches;
 
@@ -108,6 +109,7 @@ pub struct Pipeline {
     directories: directories::Directories,
     roots: Vec<ArtifactId>,
     untracked: BTreeSet<ArtifactId>,
+    unreadable: unreadable::Unreadable,
     mapped: mapped::Mapped,
     /// Files that moved with a directory: what they are may depend on where they lie.
     moved_along: BTreeSet<ArtifactId>,
@@ -143,6 +145,7 @@ impl Pipeline {
             directories: directories::Directories::default(),
             roots: vec![],
             untracked: BTreeSet::new(),
+            unreadable: unreadable::Unreadable::new(),
             mapped: mapped::Mapped::default(),
             moved_along: BTreeSet::new(),
             sync: sync::Syncs::default(),
@@ -189,6 +192,7 @@ impl Pipeline {
         PipelineStats {
             artifacts: self.registry.files,
             pending: self.debts.len() + self.directories.debts.len(),
+            unreadable: u64::try_from(self.unreadable.len()).unwrap_or(u64::MAX),
             stale: u64::try_from(self.untracked.len()).unwrap_or(u64::MAX) + self.unseen_mapped(),
             ..self.stats.clone()
         }
@@ -238,6 +242,9 @@ impl Pipeline {
                     d.meta = true;
                     false
                 });
+                if self.unreadable.contains_key(&artifact) {
+                    self.try_again(artifact, seq);
+                }
             }
             Event::Exec { actor, .. } => self.publish(Update::Exec { actor }),
             Event::Exit { .. } | Event::Layout { .. } => {}

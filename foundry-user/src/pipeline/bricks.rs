@@ -234,15 +234,23 @@ impl Bricks {
 
     /// Forgets every brick at `root` and beneath it, as if there had never been any.
     pub(super) fn forget_beneath(&mut self, root: &[u8]) {
-        let mut beneath = root.to_vec();
-        super::registry::push_name(&mut beneath, b"");
-        let from = self.at.range(beneath.clone()..);
-        let below = from.map(|(path, _)| path).take_while(|path| path.starts_with(&beneath));
-        let gone: Vec<OsBytes> = below.cloned().chain([root.to_vec()]).collect();
+        let gone: Vec<OsBytes> = self.beneath(root).chain([root.to_vec()]).collect();
         self.forgot = true;
         for path in gone {
             self.forget(&path);
         }
+    }
+
+    /// Whether there is a brick beneath `dir`.
+    pub(super) fn has_beneath(&self, dir: &[u8]) -> bool {
+        self.beneath(dir).next().is_some()
+    }
+
+    fn beneath(&self, dir: &[u8]) -> impl Iterator<Item = OsBytes> {
+        let mut start = dir.to_vec();
+        super::registry::push_name(&mut start, b"");
+        let from = self.at.range(start.clone()..).map(|(path, _)| path.clone());
+        from.take_while(move |path| path.starts_with(&start))
     }
 
     /// Orphans for which `over` says that nobody will come.

@@ -100,7 +100,8 @@ impl Pipeline {
         let expect = node.identity;
         let places = node.places.clone();
         let paths = self.registry.paths(id);
-        let Some(path) = paths.first().cloned() else {
+        let by = self.registry.file(id).map_or(0, |f| usize::from(f.read_by));
+        let Some(path) = paths.get(by).or(paths.first()).cloned() else {
             self.park(id);
             return;
         };
@@ -228,19 +229,21 @@ impl Pipeline {
             ReadPart::Described(d) => self.each_brick(id, || StoreOp::Describe(d.clone())),
             ReadPart::Stands { on, cost } => self.on_stands(id, &on, cost),
             ReadPart::Missed(extents) => self.on_missed(id, &extents),
-            ReadPart::End { after } => self.on_end(id, &after),
+            ReadPart::End { after } => {
+                let read = file.flight.as_ref().filter(|flight| !flight.cancelled);
+                if let Some(seq) = read.map(|flight| flight.seq) {
+                    self.set_readable(id, seq);
+                }
+                self.on_end(id, &after);
+            }
             ReadPart::Failed(failure) => self.on_failed(id, failure),
         }
     }
 
     fn on_start(&mut self, id: ArtifactId, stat: &Stat) {
         let Some(file) = self.registry.file_mut(id) else { return };
-        let mut news = std::mem::replace(&mut file.stat, *stat) != *stat;
+        let news = std::mem::replace(&mut file.stat, *stat) != *stat;
         file.misses = 0;
-        if std::mem::take(&mut file.unreadable) {
-            self.stats.unreadable = self.stats.unreadable.saturating_sub(1);
-            news = true;
-        }
         if news && let Some(seq) = file.flight.as_ref().map(|f| f.seq) {
             self.touched_file(id, seq);
         }
@@ -339,6 +342,7 @@ impl Pipeline {
             return;
         }
         file.read_since = flight.begun_at;
+        file.refused = 0;
         let first = std::mem::take(&mut file.first);
         let Flight { seq, paths, work, at, start, stands, .. } = *flight;
         let Some(start) = start else {
@@ -428,13 +432,20 @@ impl Pipeline {
         }
         file.read_since = flight.begun_at;
         let seq = flight.seq;
+        let gone = failure == ReadFailure::Gone;
+        let again = !gone && !flight.begun && file.try_next_name(flight.paths.len());
         if flight.begun {
             for path in &flight.paths {
                 self.store(id, path, 0, StoreOp::Abandon);
             }
         }
-        if failure == ReadFailure::Gone {
+        if gone {
             self.look_for(id, *flight, rest);
+        } else if again {
+            self.mark(id, seq, |d| {
+                d.absorb_older(flight.work);
+                true
+            });
         } else {
             self.unreadable(id, &flight, failure);
         }
@@ -465,10 +476,7 @@ impl Pipeline {
         let Some(file) = self.registry.file_mut(id) else { return };
         let first = std::mem::take(&mut file.first);
         let stat = file.stat;
-        if !std::mem::replace(&mut file.unreadable, true) {
-            self.stats.unreadable += 1;
-            self.touched_file(id, flight.seq);
-        }
+        self.set_unreadable(id, failure, flight.seq, flight.begun_at);
         self.first_done(first, &stat, false);
         // What was not read is unknown: nothing may take this brick for true.
         for path in &flight.paths {

@@ -421,7 +421,7 @@ impl Pipeline {
     /// What a file looks like: by its last commit, or by the brick that the store had and that is true.
     fn face(&self, id: ArtifactId, dir: &[u8], name: &[u8]) -> Option<Face> {
         let file = self.registry.file(id)?;
-        if file.unreadable {
+        if self.unreadable.contains_key(&id) {
             return None;
         }
         if let Some(face) = &file.face {

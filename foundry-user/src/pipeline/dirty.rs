@@ -199,8 +199,6 @@ pub(super) struct FileState {
     pub(super) mapped: bool,
     /// Counts towards the first look at the tree, until it is done.
     pub(super) first: bool,
-    /// The last attempt to read failed.
-    pub(super) unreadable: bool,
     /// The last read that was folded was ahead of the word of who wrote: that may still come.
     pub(super) unclaimed: bool,
     /// What it looks like, by the last commit of this run. Boxed: a file that this run has not read
@@ -210,6 +208,10 @@ pub(super) struct FileState {
     pub(super) face_ticket: u64,
     /// Attempts that found another inode at the path, since the last that did not.
     pub(super) misses: u8,
+    /// Which of its names it is read by: one that was not refused.
+    pub(super) read_by: u16,
+    /// Names that were refused, one after the other.
+    pub(super) refused: u16,
     /// Not before then: a file that is written all the time must not be folded all the time.
     pub(super) not_before: MonotonicNs,
     /// Number of the input at which the last read was begun that has ended.
@@ -231,14 +233,29 @@ impl FileState {
             sees_mapped_stores: false,
             mapped: false,
             first: false,
-            unreadable: false,
             unclaimed: false,
             face: None,
             face_ticket: 0,
             misses: 0,
+            read_by: 0,
+            refused: 0,
             not_before: MonotonicNs(0),
             read_since: 0,
             stands: Stands::Unknown,
         }
+    }
+
+    /// The name it was read by was refused. Says whether another of its `names` is to be tried, which is
+    /// then the one it is read by.
+    pub(super) fn try_next_name(&mut self, names: usize) -> bool {
+        let names = u16::try_from(names).unwrap_or(u16::MAX);
+        let next = if self.read_by < names { self.read_by + 1 } else { 1 };
+        self.read_by = if next < names { next } else { 0 };
+        self.refused += 1;
+        if self.refused < names {
+            return true;
+        }
+        self.refused = 0;
+        false
     }
 }

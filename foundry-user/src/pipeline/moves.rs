@@ -290,7 +290,7 @@ impl Pipeline {
             }
         }
         let over = self.bricks.over(|o| due(o) && self.debts.settled(o.seq));
-        for path in over {
+        for path in self.known_to_be_gone(over) {
             let last = self.bricks.get(&path).and_then(|b| b.last);
             let directory = self.bricks.get(&path).is_some_and(|b| b.directory);
             if last.is_none() && !directory {
@@ -326,6 +326,7 @@ impl Pipeline {
             self.dequeue(id);
             let Some(node) = self.registry.remove(id) else { continue };
             self.untracked.remove(&id);
+            self.unreadable.remove(&id);
             self.mapped.files.remove(&id);
             let busy = match node.body {
                 Body::File(file) => {

@@ -226,12 +226,16 @@ impl Pipeline {
         let Some(ListRun { seq, deep, begun }) = run else { return };
         match outcome {
             Ok(listing) => {
+                if let Some(dir) = self.registry.dir_mut(id) {
+                    dir.read = true;
+                }
+                let deep = self.set_readable(id, seq) || deep;
                 self.set_untracked(id, !listing.tracked, begun);
                 self.reconcile(id, listing.entries, seq, deep);
             }
             Err(ReadFailure::Gone) => self.lost_directory(id, None, seq),
-            Err(ReadFailure::Denied | ReadFailure::Io(_)) => {
-                self.stats.unreadable += 1;
+            Err(failure @ (ReadFailure::Denied | ReadFailure::Io(_))) => {
+                self.set_unreadable(id, failure, seq, begun);
                 self.wake_children(id);
             }
         }
@@ -281,7 +285,10 @@ impl Pipeline {
             Err(ReadFailure::Gone) => {
                 self.lost_directory(id, Some((name.to_vec(), actor)), seq);
             }
-            Err(ReadFailure::Denied | ReadFailure::Io(_)) => self.stats.unreadable += 1,
+            // When it was begun is not known: another attempt does no harm.
+            Err(failure @ (ReadFailure::Denied | ReadFailure::Io(_))) => {
+                self.set_unreadable(id, failure, seq, 0);
+            }
         }
         // It may have waited for this answer.
         if let Some(Child::Node(child)) = self.registry.dir(id).and_then(|d| d.children.get(name)) {
@@ -368,16 +375,17 @@ impl Pipeline {
         // An inode number may be used again within the granularity of its birth time.
         let young = listed.is_none() && self.wall.0 < stat.identity.btime_ns + 2_000_000_000;
         let deep = listed == Some(true);
+        let unreadable = self.unreadable.contains_key(&id);
         if stat.kind == FileKind::Directory {
             self.own_stat(id, stat, seq);
-            if deep || young {
-                self.want_list(id, seq, deep);
+            if deep || young || unreadable {
+                self.want_list(id, seq, deep || unreadable);
             }
             return;
         }
         let Some(file) = self.registry.file_mut(id) else { return };
         let same = std::mem::replace(&mut file.stat, *stat) == *stat;
-        let compare = deep || young || file.untracked || file.unreadable;
+        let compare = deep || young || file.untracked || unreadable;
         if !same {
             self.touched_file(id, seq);
         }

@@ -99,6 +99,8 @@ pub(super) struct DirState {
     pub(super) parked: Option<bool>,
     /// The source refused it: only listing it again tells whether it changed.
     pub(super) untracked: bool,
+    /// It was listed before.
+    pub(super) read: bool,
     /// It is in the schedule.
     pub(super) queued: Option<Seq>,
     /// What its own brick is about.

@@ -35,6 +35,11 @@ impl Syncs {
     pub(super) fn hurry(&self) -> bool {
         !self.open.is_empty() || self.stopping
     }
+
+    /// The first sync that is not kept yet and was asked for after input number `begun`.
+    pub(super) fn asked_since(&self, begun: Seq) -> Option<Seq> {
+        self.open.values().map(|sync| sync.0).filter(|seq| begun < *seq).min()
+    }
 }
 
 impl Pipeline {
@@ -52,6 +57,7 @@ impl Pipeline {
                 });
             }
         }
+        self.try_all_again(seq);
         self.scan_mappings(seq);
         self.cooled();
     }
@@ -80,8 +86,7 @@ impl Pipeline {
         }
         if untracked {
             self.untracked.insert(id);
-            let missed = self.sync.open.values().map(|s| s.0).filter(|s| begun < *s).min();
-            if let Some(seq) = missed {
+            if let Some(seq) = self.sync.asked_since(begun) {
                 self.compare(id, seq);
             }
         } else {

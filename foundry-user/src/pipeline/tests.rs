@@ -34,11 +34,18 @@ fn run(seed: u64, phases: u32, steps: u32, style: Style) -> Sim {
             if sim.rng.one_in(40) {
                 sim.leave_and_return();
             }
+            if sim.rng.one_in(style.close) {
+                sim.close_or_open();
+            }
         }
         sim.sync_and_check();
         for _ in 0..8 {
             sim.annotate_some();
         }
+    }
+    if style.close != 0 {
+        sim.open_all();
+        sim.sync_and_check();
     }
     sim.assert_nothing_owed();
     sim.assert_annotations_answered();
@@ -60,17 +67,26 @@ proptest! {
 
     #[test]
     fn heard_in_order(seed: u64, steps in 1u32..40) {
-        run(seed, 3, steps, Style { window: 1, duplicate: 0, lose: 0 });
+        run(seed, 3, steps, Style { window: 1, duplicate: 0, lose: 0, close: 0 });
     }
 
     #[test]
     fn shuffled_and_duplicated(seed: u64, steps in 1u32..40) {
-        run(seed, 3, steps, Style { window: 8, duplicate: 4, lose: 0 });
+        run(seed, 3, steps, Style { window: 8, duplicate: 4, lose: 0, close: 0 });
     }
 
     #[test]
     fn lost_and_reported(seed: u64, steps in 1u32..40) {
-        run(seed, 3, steps, Style { window: 8, duplicate: 8, lose: 3 });
+        run(seed, 3, steps, Style { window: 8, duplicate: 8, lose: 3, close: 0 });
+    }
+}
+
+proptest! {
+    #![proptest_config(cases())]
+
+    #[test]
+    fn closed_and_opened(seed: u64, steps in 1u32..40) {
+        run(seed, 3, steps, Style { window: 8, duplicate: 8, lose: 3, close: 3 });
     }
 }
 
@@ -79,7 +95,7 @@ proptest! {
 fn a_comparison_finds_what_nobody_saw() {
     let mut found = 0;
     for seed in 1..40 {
-        let mut sim = Sim::new(seed, Style { window: 1, duplicate: 0, lose: 0 });
+        let mut sim = Sim::new(seed, Style { window: 1, duplicate: 0, lose: 0, close: 0 });
         sim.sync_and_check();
         let hidden = sim.change_unseen();
         sim.audit();
@@ -100,11 +116,30 @@ fn a_comparison_finds_what_nobody_saw() {
 #[test]
 fn what_changed_while_nobody_ran_is_read() {
     for seed in 1..40 {
-        let mut sim = Sim::new(seed, Style { window: 1, duplicate: 0, lose: 0 });
+        let mut sim = Sim::new(seed, Style { window: 1, duplicate: 0, lose: 0, close: 0 });
         sim.sync_and_check();
         sim.change_while_down();
         sim.sync_and_check();
     }
+}
+
+/// A directory that the next run cannot read: what it held is not known to be gone, and keeps its bricks.
+#[test]
+fn what_is_out_of_reach_at_the_start_keeps_its_bricks() {
+    let mut kept = 0;
+    for seed in 1..40 {
+        let mut sim = Sim::new(seed, Style { window: 1, duplicate: 0, lose: 0, close: 0 });
+        sim.sync_and_check();
+        let beneath = sim.close_a_directory();
+        sim.restart();
+        sim.sync_and_check();
+        assert!(beneath.iter().all(|path| sim.has_brick(path)), "seed {seed}");
+        kept += beneath.len();
+        sim.open_all();
+        sim.sync_and_check();
+    }
+    println!("{kept} bricks were kept");
+    assert!(10 < kept, "hardly any directory held files");
 }
 
 /// With nothing watched any more, nothing is owed, nobody is kept waiting, and the world is empty.
@@ -112,7 +147,7 @@ fn what_changed_while_nobody_ran_is_read() {
 fn what_is_watched_no_more_is_forgotten() {
     use super::effect::{Effect, StoreOp};
     for seed in 1..20 {
-        let mut sim = Sim::new(seed, Style { window: 1, duplicate: 0, lose: 0 });
+        let mut sim = Sim::new(seed, Style { window: 1, duplicate: 0, lose: 0, close: 0 });
         if seed % 2 == 0 {
             sim.sync_and_check();
         }
@@ -128,13 +163,14 @@ fn what_is_watched_no_more_is_forgotten() {
     assert!(out.iter().all(is_fold), "{out:?}");
 }
 
-/// The same run again, with what led to it: `FOUNDRY_SEED=seed,steps,window,duplicate,lose cargo test a_given_seed`.
+/// The same run again, with what led to it: `FOUNDRY_SEED=seed,steps,window,duplicate,lose,close cargo test a_given_seed`.
 #[test]
 fn a_given_seed() {
-    let given = option_env!("FOUNDRY_SEED").unwrap_or("1,30,8,8,3");
+    let given = option_env!("FOUNDRY_SEED").unwrap_or("1,30,8,8,3,0");
     let n: Vec<u64> = given.split(',').map(|p| p.trim().parse().unwrap()).collect();
     let small = |i: usize| u32::try_from(n[i]).unwrap();
-    let style = Style { window: small(2) as usize, duplicate: small(3), lose: small(4) };
+    let style =
+        Style { window: small(2) as usize, duplicate: small(3), lose: small(4), close: small(5) };
     println!("seed {given}");
     run(n[0], 3, small(1), style);
 }
@@ -186,7 +222,8 @@ fn shutdown_flushes_and_stops() {
 fn annotations_are_stored_beside_their_content_or_refused() {
     let (mut stored, mut late) = (0, 0);
     for seed in 1..5 {
-        let sim = run(seed * 0x9e37_79b9, 3, 20, Style { window: 8, duplicate: 4, lose: 0 });
+        let sim =
+            run(seed * 0x9e37_79b9, 3, 20, Style { window: 8, duplicate: 4, lose: 0, close: 0 });
         stored += sim.annotator.stored;
         late += sim.annotator.late;
     }
@@ -196,12 +233,12 @@ fn annotations_are_stored_beside_their_content_or_refused() {
 /// Where clocks are coarse, a root that is made again may have the identity of a file that it held.
 #[test]
 fn a_root_with_the_identity_of_a_file() {
-    run(7_345_507_417_311_652_266, 3, 12, Style { window: 8, duplicate: 8, lose: 3 });
+    run(7_345_507_417_311_652_266, 3, 12, Style { window: 8, duplicate: 8, lose: 3, close: 0 });
 }
 
 /// A comparison that is asked for before the store has said what it has: it waits for that.
 #[test]
 fn compared_before_the_store_has_answered() {
-    let style = Style { window: 8, duplicate: 8, lose: 3 };
+    let style = Style { window: 8, duplicate: 8, lose: 3, close: 0 };
     run(14_070_848_348_462_635_786, 3, 25, style);
 }

@@ -44,6 +44,8 @@ pub(super) struct Style {
     pub(super) window: usize,
     pub(super) duplicate: u32,
     pub(super) lose: u32,
+    /// How often something can be read no more, or again.
+    pub(super) close: u32,
 }
 
 /// Number of an inode object: never reused, unlike its inode number.
@@ -61,6 +63,8 @@ struct Inode {
     nlink: u32,
     opens: u32,
     mode: u32,
+    /// Nobody can read it, or what is in it.
+    closed: bool,
     mapped: bool,
     /// The kernel has noted some store through a mapping; nobody looks at its times before a restart.
     stored_through: bool,
@@ -265,6 +269,7 @@ impl Sim {
             nlink: 0,
             opens: 0,
             mode: 0o644,
+            closed: false,
             mapped: false,
             stored_through: false,
         };
@@ -567,5 +572,6 @@ impl Sim {
 }
 
 mod annotate;
+mod closed;
 mod daemon;
 mod shown;
