@@ -213,6 +213,9 @@ pub struct Publish {
 /// `sync`
 #[derive(Args, Debug)]
 #[command(after_help = "\
+What cannot be read any more is named, and the exit code is 3, or 5 where reading
+failed: its brick may be older than the disk.
+
 Examples:
   sudo foundry-user sync
   cp tool /opt && sudo foundry-user sync --timeout 10")]

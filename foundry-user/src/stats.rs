@@ -89,12 +89,27 @@ pub struct Report {
     pub roots: Vec<String>,
     /// Of these, those whose directory cannot be read.
     pub closed: Vec<String>,
+    /// What cannot be read.
+    pub left_out: LeftOut,
     /// Counters and gauges; names end in their unit where they are not plain counts.
     pub numbers: BTreeMap<String, u64>,
     /// Dropped records by kind. Each was repaired by a coarser event.
     pub lost: BTreeMap<String, u64>,
     /// Progress of the first look.
     pub first_fold: FirstFold,
+}
+
+/// Artifacts that cannot be read: no promise is kept for them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// How many, at each of their places.
+    pub count: u64,
+    /// Of these, those that were read before: what is in their bricks may not be true any more.
+    pub behind: u64,
+    /// Of these, those that fail for another reason than that the daemon may not read them.
+    pub broken: u64,
+    /// The first of them, those with bricks before all others: path (lossily UTF-8), and why.
+    pub some: Vec<(String, String)>,
 }
 
 /// Each kind of loss: its name, and what is done about it, as `status` shows them.
@@ -166,7 +181,15 @@ impl Report {
         }
         numbers.insert("lost".to_owned(), lost.values().sum());
         let (backend, first_fold) = (backend.to_owned(), stats.first_fold);
-        Self { backend, roots, closed: vec![], numbers, lost, first_fold }
+        Self {
+            backend,
+            roots,
+            closed: vec![],
+            left_out: LeftOut::default(),
+            numbers,
+            lost,
+            first_fold,
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 
 use crate::error::CommandError;
 use crate::facts::record;
-use crate::stats::Report;
+use crate::stats::{LeftOut, Report};
 use foundry_brick::parts::{Attribute, PAGE_ORDER, Part, Parts, Text, page};
 use foundry_brick::storage::Storage;
 use foundry_brick::{Brick, Error, FactValue, Facts, Kind, Payload, Region, Writer};
@@ -259,12 +259,22 @@ pub fn status(report: &Report) -> Value {
         ("backend", json!(report.backend)),
         ("roots", json!(report.roots)),
         ("closed_roots", json!(report.closed)),
+        ("left_out", left_out(&report.left_out)),
         ("lost_by_kind", json!(report.lost)),
         ("first_fold", json!(first)),
     ] {
         out.insert(name.to_owned(), value);
     }
     out.into()
+}
+
+fn left_out(left_out: &LeftOut) -> Value {
+    let one = |(path, why): &(String, String)| json!({ "path": path, "why": why });
+    json!({
+        "count": left_out.count,
+        "behind": left_out.behind,
+        "first": left_out.some.iter().map(one).collect::<Vec<_>>(),
+    })
 }
 
 /// What `search --json` says.

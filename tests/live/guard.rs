@@ -183,3 +183,46 @@ fn a_root_that_is_closed_for_a_while() {
     daemon.sync();
     daemon.verify_all();
 }
+
+/// A directory and a file that were read and are closed then: no `sync` says that all is well, it says
+/// which they are; what never could be read is only said. Opened again, both follow without a word.
+#[test]
+fn what_is_closed_for_a_while_is_named() {
+    if std::env::var_os("FOUNDRY_LIVE").is_none() {
+        return println!("not asked for: FOUNDRY_LIVE is not set");
+    }
+    let home = Home::new();
+    let dir = home.at("tree/dir");
+    fs::create_dir_all(&dir).unwrap();
+    for name in ["tree/file", "tree/dir/below", "tree/secret"] {
+        home.write(name, b"before");
+    }
+    chown(&dir, Some(NOBODY), Some(NOBODY)).unwrap();
+    chown(home.at("tree/secret"), Some(0), Some(0)).unwrap();
+    let mode = |at: &Path, mode| fs::set_permissions(at, fs::Permissions::from_mode(mode)).unwrap();
+    mode(&home.at("tree/secret"), 0o600);
+    let more = ["--no-sandbox", "--sweep", "3600"];
+    let (program, tree) = (home.at("foundry-user"), home.at("tree"));
+    let daemon = Daemon::start_as(NOBODY, &program, &tree, &home.at("store"), &more);
+    let said = daemon.ask(&["sync", "--timeout", "60"]).ok();
+    assert!(said.err.contains("tree/secret (the daemon may not read it)"), "{said:?}");
+    mode(&dir, 0o000);
+    mode(&home.at("tree/file"), 0o000);
+    for name in ["tree/file", "tree/dir/below", "tree/dir/more"] {
+        fs::write(home.at(name), b"after").unwrap();
+    }
+    let said = daemon.ask(&["sync", "--timeout", "60"]).coded(3);
+    assert!(said.err.contains("tree/file (the daemon may not read it)"), "{said:?}");
+    assert!(said.err.contains("tree/dir (the daemon may not read it)"), "{said:?}");
+    let left_out = || daemon.ask(&["status", "--json"]).ok().json()["left_out"].clone();
+    assert_eq!(left_out()["behind"], 3, "{}", left_out());
+    mode(&dir, 0o755);
+    mode(&home.at("tree/file"), 0o644);
+    let status = ["status", "--json"];
+    let followed = daemon.wait_for(&status, |said| said.json()["left_out"]["behind"] == 0);
+    assert!(followed, "nobody says that they can be read again: {}", left_out());
+    mode(&home.at("tree/secret"), 0o644);
+    daemon.sync();
+    assert_eq!(left_out()["count"], 0, "{}", left_out());
+    daemon.verify_all();
+}

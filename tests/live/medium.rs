@@ -128,7 +128,8 @@ fn sectors_that_cannot_be_read() {
         Err(Refusal::NotAllowed(why)) => panic!("{why}"),
     };
     let daemon = begin();
-    daemon.sync();
+    let said = daemon.ask(&["sync"]).ok();
+    assert!(said.err.contains("tree/bad (") && said.err.contains("no brick"), "{said:?}");
     let status = daemon.ask(&["status", "--json"]).ok().json();
     assert_eq!(status["unreadable"], 1, "{status}");
     let found = brick::inspect(&scratch.store(), &tree.join("good")).unwrap();

@@ -57,6 +57,9 @@ fn sheet(report: &Report) -> String {
     for root in &report.closed {
         add("  cannot be read", &format!("{} (restart the daemon)", text::clean(root)));
     }
+    for (path, why) in &report.left_out.some {
+        add("  cannot be read", &format!("{} ({why})", text::clean(path)));
+    }
     for name in FIRST {
         if let Some(n) = report.numbers.get(name) {
             add(name, &number(name, *n));

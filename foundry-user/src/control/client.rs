@@ -5,7 +5,7 @@
 
 use super::{MAX_ANSWER, MAX_WAIT_MS, PATIENCE, STATUS_WAIT, socket_path};
 use crate::annotate::{Request, Status};
-use crate::stats::Report;
+use crate::stats::{LeftOut, Report};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -42,14 +42,16 @@ pub enum ControlError {
     Io(#[from] io::Error),
 }
 
-/// Returns when every change made before the call is in the bricks.
+/// Returns when every change made before the call is in the bricks, and says which artifacts cannot be
+/// read.
 ///
 /// # Errors
 /// Where there is no daemon, it refuses, or `limit` passes.
-pub fn sync(store: &Path, limit: Duration) -> Result<(), ControlError> {
+pub fn sync(store: &Path, limit: Duration) -> Result<LeftOut, ControlError> {
     let ms = u64::try_from(limit.as_millis()).unwrap_or(MAX_WAIT_MS).min(MAX_WAIT_MS);
     let wait = Duration::from_millis(ms).saturating_add(PATIENCE);
-    ask(store, &format!("sync {ms}\n"), wait).map(|_| ())
+    let bytes = ask(store, &format!("sync {ms}\n"), wait)?;
+    postcard::from_bytes(&bytes).map_err(|_| ControlError::Invalid)
 }
 
 /// Has the daemon look at its tasks, and returns when nothing is left that it may do.

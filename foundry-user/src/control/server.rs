@@ -7,7 +7,7 @@ use super::{MAX_REQUEST, PATIENCE, Request, parse, socket_path};
 use crate::annotate::status as annotate;
 use crate::artifact::OsBytes;
 use crate::pipeline::effect::AnnotationOutcome;
-use crate::stats::Report;
+use crate::stats::{LeftOut, Report};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -20,8 +20,8 @@ use tokio::time::timeout;
 /// Clients that are served at once.
 const MAX_CLIENTS: usize = 16;
 
-/// Whether a promise was kept for all that is watched; else what to do.
-pub type Synced = oneshot::Sender<Result<(), String>>;
+/// For what a promise was not kept, because it cannot be read; or why for nothing, and what to do.
+pub type Synced = oneshot::Sender<Result<LeftOut, String>>;
 
 /// A request on its way to whoever can fulfil it. Dropping the sender refuses it.
 #[derive(Debug)]
@@ -177,7 +177,8 @@ async fn synced(calls: &mpsc::Sender<Call>) -> Result<Vec<u8>, String> {
     let (tx, rx) = oneshot::channel();
     let refused = "the daemon is stopping";
     calls.send(Call::Sync(tx)).await.map_err(|_| refused.to_owned())?;
-    rx.await.map_err(|_| refused.to_owned())?.map(|()| vec![])
+    let left_out = rx.await.map_err(|_| refused.to_owned())??;
+    postcard::to_allocvec(&left_out).map_err(|e| e.to_string())
 }
 
 async fn until(

@@ -3,11 +3,16 @@
 use super::client::{ControlError, status, sync};
 use super::server::{Call, Server};
 use super::*;
-use crate::stats::Report;
+use crate::stats::{LeftOut, Report};
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use tokio::sync::mpsc;
+
+fn left_out() -> LeftOut {
+    let some = vec![("/w/closed".to_owned(), "the daemon may not read it".to_owned())];
+    LeftOut { count: 1, behind: 1, broken: 0, some }
+}
 
 /// Runs `talk` against a server that answers status, and syncs unless `stuck`.
 fn with_server(stuck: bool, talk: impl FnOnce(&Path) + Send + 'static) {
@@ -30,7 +35,7 @@ fn with_server(stuck: bool, talk: impl FnOnce(&Path) + Send + 'static) {
                 match call {
                     Call::Tasks(answer) => drop(answer.send(())),
                     Call::Sync(answer) if stuck => held.push(answer),
-                    Call::Sync(answer) => drop(answer.send(Ok(()))),
+                    Call::Sync(answer) => drop(answer.send(Ok(left_out()))),
                     Call::Status(answer) => {
                         let report = Report { backend: "test".to_owned(), ..Report::default() };
                         drop(answer.send(report));
@@ -49,7 +54,7 @@ fn with_server(stuck: bool, talk: impl FnOnce(&Path) + Send + 'static) {
 #[test]
 fn asked_and_answered() {
     with_server(false, |store| {
-        sync(store, Duration::from_secs(5)).unwrap();
+        assert_eq!(sync(store, Duration::from_secs(5)).unwrap(), left_out());
         assert_eq!(status(store).unwrap().backend, "test");
     });
 }

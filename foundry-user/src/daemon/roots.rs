@@ -1,17 +1,24 @@
-//! Watched roots that are removed, made again or replaced while the daemon runs.
+//! What of the watched trees cannot be read, above all roots that are removed, made again or replaced
+//! while the daemon runs.
 //!
 //! Knows: what a path leads to, whether it can be read. Must never know: what lies beneath.
-//! Keeps: a root that cannot be read is said in each `status`, and no `sync` says that all is well.
+//! Keeps: what cannot be read is said in each `status`, and no `sync` says that all is well.
 
 use super::FatalError;
 use super::run_loop::Loop;
 use crate::clock;
 use crate::diagnostics::shown;
 use crate::event::Event;
-use crate::pipeline::input::Input;
+use crate::pipeline::input::{Input, ReadFailure};
+use crate::pipeline::unreadable::Unread;
 use crate::reader::RootNews;
+use crate::stats::LeftOut;
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+
+/// Of what cannot be read, so much is named.
+const SAID: usize = 10;
 
 impl Loop {
     /// A watched root may have been removed, made again, or moved: nothing above it says so.
@@ -46,6 +53,23 @@ impl Loop {
         let before = self.closed.len();
         self.closed.retain(|root| std::fs::read_dir(root).is_err());
         if self.closed.len() < before { self.sweep().await } else { Ok(()) }
+    }
+
+    /// What cannot be read, but for roots that are closed: of those more is said.
+    pub(super) fn left_out(&self) -> LeftOut {
+        let mut unread = self.pipeline.unread();
+        unread.retain(|u| !self.closed.contains(Path::new(OsStr::from_bytes(&u.path))));
+        let behind = unread.iter().filter(|u| u.behind);
+        let broken = behind.clone().filter(|u| u.failure != ReadFailure::Denied);
+        let mut first: Vec<&Unread> = unread.iter().collect();
+        first.sort_by_key(|u| !u.behind);
+        let said = |u: &&Unread| (shown(&u.path).into_owned(), u.failure.to_string());
+        LeftOut {
+            count: unread.len() as u64,
+            behind: behind.count() as u64,
+            broken: broken.count() as u64,
+            some: first.iter().take(SAID).map(said).collect(),
+        }
     }
 
     async fn sweep(&mut self) -> Result<(), FatalError> {

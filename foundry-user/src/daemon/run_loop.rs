@@ -65,7 +65,7 @@ pub(super) struct Parts {
 /// The running daemon.
 pub(super) struct Loop {
     pub(super) parts: Parts,
-    pipeline: Pipeline,
+    pub(super) pipeline: Pipeline,
     readers: Readers,
     answers: mpsc::Receiver<Input>,
     shards: Shards,
@@ -456,7 +456,7 @@ impl Loop {
                 Ok(())
             }
             Effect::SyncDone { ticket } => {
-                let kept = self.all_open();
+                let kept = self.all_open().map(|()| self.left_out());
                 // A client that left needs no answer.
                 let _heard = self.syncs.remove(&ticket).is_some_and(|c| c.send(kept).is_ok());
                 Ok(())
@@ -491,6 +491,7 @@ impl Loop {
             report.numbers.insert(COMPARED.to_owned(), seconds(at));
         }
         report.closed = self.closed.iter().map(|r| r.to_string_lossy().into_owned()).collect();
+        report.left_out = self.left_out();
         report
     }
 }
