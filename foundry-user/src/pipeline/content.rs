@@ -342,7 +342,6 @@ impl Pipeline {
             return;
         }
         file.read_since = flight.begun_at;
-        file.refused = 0;
         let first = std::mem::take(&mut file.first);
         let Flight { seq, paths, work, at, start, stands, .. } = *flight;
         let Some(start) = start else {
@@ -425,7 +424,7 @@ impl Pipeline {
     fn on_failed(&mut self, id: ArtifactId, failure: ReadFailure) {
         let rest = MonotonicNs(self.now.0.saturating_add(MISS_REST_NS));
         let Some(file) = self.registry.file_mut(id) else { return };
-        let Some(flight) = file.flight.take() else { return };
+        let Some(mut flight) = file.flight.take() else { return };
         if flight.cancelled {
             self.enqueue(id);
             return;
@@ -433,7 +432,12 @@ impl Pipeline {
         file.read_since = flight.begun_at;
         let seq = flight.seq;
         let gone = failure == ReadFailure::Gone;
-        let again = !gone && !flight.begun && file.try_next_name(flight.paths.len());
+        let names = u16::try_from(flight.paths.len()).unwrap_or(u16::MAX);
+        let refused = (!gone).then(|| flight.work.refuse(flight.begun_at));
+        let again = refused.is_some_and(|refused| !flight.begun && refused.names < names);
+        if again {
+            file.read_by_next(names);
+        }
         if flight.begun {
             for path in &flight.paths {
                 self.store(id, path, 0, StoreOp::Abandon);
@@ -476,7 +480,8 @@ impl Pipeline {
         let Some(file) = self.registry.file_mut(id) else { return };
         let first = std::mem::take(&mut file.first);
         let stat = file.stat;
-        self.set_unreadable(id, failure, flight.seq, flight.begun_at);
+        let since = flight.work.refused.map_or(flight.begun_at, |refused| refused.since);
+        self.set_unreadable(id, failure, flight.seq, since);
         self.first_done(first, &stat, false);
         // What was not read is unknown: nothing may take this brick for true.
         for path in &flight.paths {

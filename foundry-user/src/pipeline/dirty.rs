@@ -33,6 +33,16 @@ pub(super) struct Dirty {
     pub(super) renew: bool,
     /// It was seen to change before its source told of it: the word of who wrote may still come.
     pub(super) ahead: bool,
+    /// Attempts to read it that were refused.
+    pub(super) refused: Option<Refused>,
+}
+
+/// Attempts by one name after the other.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Refused {
+    pub(super) names: u16,
+    /// Number of the input at which the first of them was begun.
+    pub(super) since: Seq,
 }
 
 /// What the description of a file stands on.
@@ -99,10 +109,18 @@ impl Dirty {
         self.meta |= older.meta;
         self.renew |= older.renew;
         self.ahead |= older.ahead;
+        self.refused = older.refused.or(self.refused);
         let newer = std::mem::replace(&mut self.actors, older.actors);
         for (ranges, actor) in newer {
             self.blame(ranges, Some(&actor));
         }
+    }
+
+    /// An attempt that was begun with input number `begun` was refused.
+    pub(super) fn refuse(&mut self, begun: Seq) -> Refused {
+        let before = self.refused.unwrap_or(Refused { names: 0, since: begun });
+        let names = before.names.saturating_add(1);
+        *self.refused.insert(Refused { names, ..before })
     }
 
     /// Whatever turns out to have changed was this actor's doing.
@@ -210,8 +228,6 @@ pub(super) struct FileState {
     pub(super) misses: u8,
     /// Which of its names it is read by: one that was not refused.
     pub(super) read_by: u16,
-    /// Names that were refused, one after the other.
-    pub(super) refused: u16,
     /// Not before then: a file that is written all the time must not be folded all the time.
     pub(super) not_before: MonotonicNs,
     /// Number of the input at which the last read was begun that has ended.
@@ -238,24 +254,15 @@ impl FileState {
             face_ticket: 0,
             misses: 0,
             read_by: 0,
-            refused: 0,
             not_before: MonotonicNs(0),
             read_since: 0,
             stands: Stands::Unknown,
         }
     }
 
-    /// The name it was read by was refused. Says whether another of its `names` is to be tried, which is
-    /// then the one it is read by.
-    pub(super) fn try_next_name(&mut self, names: usize) -> bool {
-        let names = u16::try_from(names).unwrap_or(u16::MAX);
+    /// The name that it was read by was refused: the next of its `names` is tried.
+    pub(super) fn read_by_next(&mut self, names: u16) {
         let next = if self.read_by < names { self.read_by + 1 } else { 1 };
         self.read_by = if next < names { next } else { 0 };
-        self.refused += 1;
-        if self.refused < names {
-            return true;
-        }
-        self.refused = 0;
-        false
     }
 }

@@ -29,6 +29,8 @@ pub(super) struct Mapped {
     running: Option<Seq>,
     /// Another one is wanted after it.
     wanted: Option<Seq>,
+    /// Became known to be mapped since that scan was asked for: whoever asked has not marked them.
+    meanwhile: BTreeSet<ArtifactId>,
     next_sweep: MonotonicNs,
     next_scan: MonotonicNs,
     round: Option<Round>,
@@ -66,16 +68,18 @@ impl Pipeline {
     }
 
     /// A file that was not known at the last scan may have been found by it.
-    pub(super) fn arrived_mapped(&mut self, id: ArtifactId, identity: &FileIdentity) {
+    pub(super) fn arrived_mapped(&mut self, id: ArtifactId, identity: &FileIdentity, seq: Seq) {
         if self.mapped.seen.contains(identity) {
-            self.map(id, self.seq, None);
+            self.map(id, seq, None);
         }
     }
 
     fn map(&mut self, id: ArtifactId, seq: Seq, actor: Option<&Actor>) {
         if let Some(file) = self.registry.file_mut(id) {
             file.mapped = true;
-            self.mapped.files.insert(id);
+            if self.mapped.files.insert(id) && self.mapped.running.is_some() {
+                self.mapped.meanwhile.insert(id);
+            }
         }
         self.mark(id, seq, |d| {
             d.live = true;
@@ -118,6 +122,7 @@ impl Pipeline {
             round.scans = false;
         }
         self.mapped.seen = shared_writable.iter().copied().collect();
+        let meanwhile = std::mem::take(&mut self.mapped.meanwhile);
         let now: BTreeSet<ArtifactId> = shared_writable
             .iter()
             .filter_map(|identity| self.registry.find(identity))
@@ -130,7 +135,7 @@ impl Pipeline {
         }
         for id in now {
             // Whoever asked for this has marked what was known to be mapped. Older recordings marked it again.
-            let marked = 0 < self.settings.mapped_rest;
+            let marked = 0 < self.settings.mapped_rest && !meanwhile.contains(&id);
             let quiet = self
                 .registry
                 .file(id)

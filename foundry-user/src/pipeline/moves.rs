@@ -68,7 +68,7 @@ impl Pipeline {
             false
         });
         if known.is_none() {
-            self.arrived_mapped(id, &stat.identity);
+            self.arrived_mapped(id, &stat.identity, seq);
         }
     }
 

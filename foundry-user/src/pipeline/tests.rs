@@ -79,10 +79,6 @@ proptest! {
     fn lost_and_reported(seed: u64, steps in 1u32..40) {
         run(seed, 3, steps, Style { window: 8, duplicate: 8, lose: 3, close: 0 });
     }
-}
-
-proptest! {
-    #![proptest_config(cases())]
 
     #[test]
     fn closed_and_opened(seed: u64, steps in 1u32..40) {

@@ -1,12 +1,15 @@
 //! How often what is mapped is read again: each second where that costs little, and never for more than
 //! its share of the time.
 
+use super::super::bricks::folded;
 use super::super::effect::{Effect, ReadRequest};
-use super::super::input::{Bytes, Input, Listing, ReadAnswer, ReadPart};
+use super::super::input::{
+    BrickHead, Bytes, Committed, Input, Listing, ReadAnswer, ReadPart, StoreAnswer,
+};
 use super::super::{Pipeline, Settings};
 use super::{MAX_PAUSE_NS, SWEEP_NS};
-use crate::artifact::{FileIdentity, FileKind, Stat};
-use crate::event::{MonotonicNs, UnixNs};
+use crate::artifact::{ArtifactId, FileIdentity, FileKind, Stat};
+use crate::event::{Actor, Event, MonotonicNs, UnixNs};
 use proptest::prelude::*;
 
 /// Between two ticks.
@@ -93,7 +96,6 @@ impl Rig {
                         self.reads.push(request);
                     }
                     Effect::Store(job) if job.ticket != 0 => {
-                        use super::super::input::{Committed, StoreAnswer};
                         let committed = Committed {
                             generation: 1,
                             new: false,
@@ -181,6 +183,52 @@ fn a_sync_looks_at_all_of_it_at_once() {
     }
     assert_eq!(rig.read_at.len() - before, 5);
     assert!(rig.now <= since + 21 * SWEEP_NS);
+}
+
+/// A file turns up mapped between a sync and the answer to its scan: what was stored before the sync is
+/// waited for, though the word of the mapping came after it.
+#[test]
+fn a_sync_waits_for_what_turns_up_mapped_before_its_scan_ends() {
+    let mut pipeline = Pipeline::new(Settings { depth: 0, ..Settings::default() });
+    let mut step = |input| {
+        let mut effects = vec![];
+        pipeline.step(input, &mut effects);
+        effects
+    };
+    let (file, root) = (stat(2, FileKind::File), stat(1, FileKind::Directory));
+    let state = folded(&file, UnixNs(20 * SWEEP_NS.cast_signed()));
+    let head = BrickHead { path: b"/w/file".to_vec(), state, face: None, directory: false };
+    step(Input::Watch { root: b"/w".to_vec(), stat: root });
+    step(Input::Recalled { root: b"/w".to_vec(), heads: vec![head] });
+    step(Input::Sync { ticket: 1 });
+    let entries = vec![(b".".to_vec(), root), (b"file".to_vec(), file)];
+    let outcome = Ok(Listing { entries, tracked: true });
+    let (dir, artifact) = (ArtifactId(1), ArtifactId(2));
+    step(Input::Listed { dir, outcome });
+    let part = |ticket, part| Input::Read(ReadAnswer { artifact, ticket, part });
+    let start = || ReadPart::Start { stat: file, tracked: true, sees_mapped_stores: false };
+    step(part(1, start()));
+    let (actor, at) = (Actor::default(), MonotonicNs(0));
+    let (shared_writable, executable) = (true, false);
+    step(Input::Event(Event::Mmap { artifact, actor, shared_writable, executable, at }));
+    step(Input::Mappings { shared_writable: vec![file.identity] });
+    let effects = step(part(1, ReadPart::End { after: file }));
+    let is_flush = |e: &Effect| matches!(e, Effect::Flush { .. });
+    assert!(!effects.iter().any(is_flush), "nothing was read since the sync: {effects:?}");
+    step(part(2, start()));
+    let bytes = Bytes((&[7u8][..]).into());
+    step(part(2, ReadPart::Bytes { offset: 0, bytes }));
+    let effects = step(part(2, ReadPart::End { after: file }));
+    let commit = |e: &Effect| match e {
+        Effect::Store(job) if job.ticket != 0 => Some(job.ticket),
+        _ => None,
+    };
+    let ticket = effects.iter().find_map(commit).unwrap();
+    let committed =
+        Committed { generation: 2, new: true, size: 1, changed_tiles: Some(vec![]), face: None };
+    let (path, outcome) = (b"/w/file".to_vec(), Ok(committed));
+    let effects = step(Input::Stored(StoreAnswer { artifact, path, ticket, outcome }));
+    assert!(effects.iter().any(is_flush), "{effects:?}");
 }
 
 /// Being stopped for a day is no reason to look away for nine.
