@@ -60,7 +60,7 @@ pub(super) fn files(store: &Path, extension: &str) -> io::Result<Vec<PathBuf>> {
 
 /// Where the brick that will be at `place` is written before it is whole.
 #[must_use]
-pub(super) fn unfinished(place: &Path) -> PathBuf {
+pub(crate) fn unfinished(place: &Path) -> PathBuf {
     place.with_extension(UNFINISHED)
 }
 

@@ -11,6 +11,7 @@ use crate::process::maps::Mapping;
 use crate::process::sample::Live;
 use crate::process::{CaptureError, Functions, Look, Target};
 use crate::store::Store;
+use crate::store::place::unfinished;
 use foundry_brick::Payload;
 use foundry_brick::parts::Parts;
 use rustix::process::setpriority_process;
@@ -151,7 +152,7 @@ pub(super) fn work(desk: &Desk, store: &Store, tell: impl Fn()) {
                 look.map(|look| Outcome::Seen(Box::new(look)))
             }
             Work::Whole(place) => {
-                let beside = place.with_extension("tmp");
+                let beside = unfinished(&place);
                 let (medium, places) = (store.medium(), (&*place, &*beside));
                 let made = capture(medium, &target, places, Payload::Reference, &mut functions);
                 made.map(|captured| Outcome::Made(Box::new(captured)))

@@ -12,6 +12,7 @@ use crate::clock;
 use crate::directory::Process;
 use crate::process::maps::Mapping;
 use crate::process::{CaptureError, ProcessError, Target, find};
+use crate::store::place::unfinished;
 use crate::store::{Store, brick_path};
 use crate::tracker::Tracker;
 use std::collections::{BTreeMap, BTreeSet};
@@ -263,7 +264,7 @@ impl Rounds {
         if let Some(again) = again {
             watched.target = Arc::new(again);
         }
-        let beside = place.with_extension("tmp");
+        let beside = unfinished(&place);
         let care = watched.care(MOST_APPENDED < watched.appended);
         let (medium, places) = (store.medium(), (&*place, &*beside));
         let followed = follow(medium, &watched.target, &mappings, places, (&functions, care))?;
@@ -373,7 +374,7 @@ impl Rounds {
                 return Err(watched.target.ended().into());
             }
             Outcome::Seen(look) => {
-                let beside = place.with_extension("tmp");
+                let beside = unfinished(&place);
                 let care = watched.care(true);
                 let places = (&*place, &*beside);
                 let done = put(store.medium(), &watched.target, *look, places, care)?;
