@@ -116,7 +116,10 @@ impl Pipeline {
         let Some(file) = self.registry.file_mut(id) else { return };
         let Some((seq, dirty)) = file.dirty.take() else { return };
         let mut work = *dirty;
-        file.moved = false;
+        if std::mem::take(&mut file.moved) {
+            // There may be names that were not tried.
+            work.refused = None;
+        }
         let proves = |p| self.bricks.get(p).is_some_and(|b| b.proves(&file.stat, work.audit));
         if whole || (work.check && !paths.iter().map(Vec::as_slice).all(proves)) {
             work.ranges = Ranges::all();

@@ -266,3 +266,51 @@ impl FileState {
         self.read_by = if next < names { next } else { 0 };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::artifact::{FileIdentity, FileKind};
+
+    /// A sync that was asked for between two refusals wants the first name tried again, too.
+    #[test]
+    fn refusals_are_one_row_from_the_first_on() {
+        let mut dirty = Dirty::default();
+        assert_eq!(dirty.refuse(5).names, 1);
+        let Refused { names, since } = dirty.refuse(9);
+        assert_eq!((names, since), (2, 5));
+        let mut newer = Dirty::default();
+        newer.absorb_older(dirty);
+        assert_eq!(newer.refuse(12).since, 5);
+    }
+
+    #[test]
+    fn every_name_has_its_turn_however_many_there_are_by_then() {
+        let mut file = FileState::new(Stat {
+            identity: FileIdentity { dev: 1, ino: 2, btime_ns: 3 },
+            kind: FileKind::File,
+            size: 0,
+            blocks: 0,
+            mode: 0o644,
+            uid: 0,
+            gid: 0,
+            nlink: 4,
+            mtime_ns: 0,
+            ctime_ns: 0,
+        });
+        let mut turns = |names: u16| {
+            let turn = |_| {
+                file.read_by_next(names);
+                file.read_by
+            };
+            (0..names).map(turn).collect::<Vec<_>>()
+        };
+        assert_eq!(turns(4), [1, 2, 3, 0]);
+        assert_eq!(turns(1), [0]);
+        assert_eq!(turns(3), [1, 2, 0]);
+        // Two of three names are gone, and the last was next: the one that is left was tried for it.
+        file.read_by = 2;
+        file.read_by_next(2);
+        assert_eq!(file.read_by, 1);
+    }
+}

@@ -53,12 +53,16 @@ impl Pipeline {
         }
         let first = known.is_none() && seq <= self.sync.first_seq;
         let Some(file) = self.registry.file_mut(id) else { return };
-        file.stat = *stat;
+        let same = std::mem::replace(&mut file.stat, *stat) == *stat;
         file.moved = true;
         file.first |= first;
         if first {
             self.stats.first_fold.files_found += 1;
             self.stats.first_fold.bytes_found += stat.size.min(stat.blocks.saturating_mul(512));
+        }
+        if !same {
+            // Under its other names it was shown as it was before.
+            self.touched_file(id, seq);
         }
         self.unpark(id, seq);
         self.mark(id, seq, |d| {

@@ -238,3 +238,18 @@ fn compared_before_the_store_has_answered() {
     let style = Style { window: 8, duplicate: 8, lose: 3, close: 0 };
     run(14_070_848_348_462_635_786, 3, 25, style);
 }
+
+/// What is closed, and went wrong once in a few thousand worlds.
+#[test]
+fn closed_in_rare_ways() {
+    for (what, seed, steps) in [
+        ("another of its names leads to it", 796_691_551_549_860_156, 4),
+        ("a name that came meanwhile is tried", 7_535_700_741_892_420_024, 25),
+        ("a directory is moved out of one that is closed", 5_279_887_264_379_441_384, 13),
+        ("and what is in it is looked for there", 15_079_081_483_088_149_302, 23),
+        ("a link to a file whose mode changed", 9_274_531_066_652_861_586, 3),
+    ] {
+        println!("{what}");
+        run(seed, 3, steps, Style { window: 8, duplicate: 8, lose: 3, close: 3 });
+    }
+}

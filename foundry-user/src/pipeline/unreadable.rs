@@ -7,7 +7,7 @@
 use super::Pipeline;
 use super::debts::Seq;
 use super::input::ReadFailure;
-use super::registry::Body;
+use super::registry::{Body, Child};
 use crate::artifact::{ArtifactId, OsBytes};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -59,8 +59,28 @@ impl Pipeline {
         if self.unreadable.insert(id, failure).is_none() {
             self.touched_node(id, seq);
         }
+        self.moved_out_of(id, seq);
         if let Some(sync) = self.sync.asked_since(begun) {
             self.try_again(id, sync);
+        }
+    }
+
+    /// A directory is at one place only. One that was seen elsewhere is not in `dir` any more, though that
+    /// does not say so.
+    fn moved_out_of(&mut self, dir: ArtifactId, seq: Seq) {
+        let Some(state) = self.registry.dir(dir) else { return };
+        let elsewhere = |child: &Child| {
+            let node = child.node().and_then(|child| self.registry.node(child));
+            let directory = node.filter(|node| matches!(node.body, Body::Directory(_)));
+            directory.is_some_and(|node| node.places.iter().any(|place| place.dir != dir))
+        };
+        let moved = state.children.iter().filter(|(_, child)| elsewhere(child));
+        let moved: Vec<(OsBytes, ArtifactId)> =
+            moved.filter_map(|(name, child)| Some((name.clone(), child.node()?))).collect();
+        for (name, child) in moved {
+            self.lost(dir, &name, seq);
+            // It was looked for where it is not, and what is in it, too.
+            self.want_list(child, seq, true);
         }
     }
 
