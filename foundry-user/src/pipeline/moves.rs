@@ -255,6 +255,7 @@ impl Pipeline {
                 self.move_brick(id, &from, path, seq);
             }
             if self.bricks.get(path).is_none_or(|b| b.owner != Some(id)) {
+                self.evict(path, id, seq);
                 self.bricks.take(path, id);
             }
             let state = self.bricks.get(path).filter(|b| !b.fresh).and_then(|b| b.state);

@@ -202,6 +202,7 @@ impl Sim {
         self.tracked.clear();
         self.events.clear();
         self.tasks.clear();
+        self.cancelled.clear();
         self.edits.clear();
         // Who listened goes with the daemon, and its successor reads them all.
         self.untold.clear();

@@ -103,7 +103,13 @@ impl Sim {
             Effect::Cancel { ticket } => {
                 self.cancelled.insert(ticket);
             }
-            Effect::Untrack { artifact } => self.tracked.retain(|_, a| *a != artifact),
+            Effect::Untrack { artifact } => {
+                // Another artifact that the same inode may be is told of what was missed once more.
+                let its = self.tracked.iter().filter(|(_, a)| **a == artifact);
+                let its: Vec<Obj> = its.map(|(obj, _)| *obj).collect();
+                its.iter().for_each(|obj| _ = self.missed.get_mut(obj).map(|told| *told = false));
+                self.tracked.retain(|_, a| *a != artifact);
+            }
             Effect::Store(job) => {
                 let outcome = self.store_job(&job.path, job.op);
                 if let Some(outcome) = outcome {
