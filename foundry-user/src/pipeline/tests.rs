@@ -253,3 +253,9 @@ fn closed_in_rare_ways() {
         run(seed, 3, steps, Style { window: 8, duplicate: 8, lose: 3, close: 3 });
     }
 }
+
+/// A directory is replaced while a file in it is read, and the next one holds a file of that name.
+#[test]
+fn a_brick_has_one_edit_at_a_time() {
+    run(17_652_861_723_245_020_994, 3, 30, Style { window: 1, duplicate: 0, lose: 0, close: 0 });
+}

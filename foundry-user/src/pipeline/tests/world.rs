@@ -115,8 +115,9 @@ pub(super) struct Sim {
     pipeline: Pipeline,
     pub(super) annotator: annotate::Annotator,
     synced: bool,
-    /// Files that changed without a trace, and whether this run was told so by what the last one left.
-    missed: BTreeMap<Obj, bool>,
+    /// Files that changed without a trace, and which artifact of this run was told so by what the last one
+    /// left.
+    missed: BTreeMap<Obj, Option<ArtifactId>>,
     /// Files of the last comparison, and how many differed.
     pub(super) audited: Option<(u64, u64)>,
     finished: bool,
@@ -171,7 +172,7 @@ impl Sim {
     pub(super) fn leave(&mut self) {
         self.log.push("UNWATCH".to_owned());
         self.away = true;
-        self.missed.values_mut().for_each(|told| *told = false);
+        self.missed.values_mut().for_each(|told| *told = None);
         self.step(Input::Unwatch { root: ROOT.to_vec() });
     }
 
@@ -206,7 +207,7 @@ impl Sim {
         self.edits.clear();
         // Who listened goes with the daemon, and its successor reads them all.
         self.untold.clear();
-        self.missed.values_mut().for_each(|told| *told = false);
+        self.missed.values_mut().for_each(|told| *told = None);
         self.forget_annotations();
         for inode in self.inodes.values_mut() {
             inode.opens = 0;
@@ -246,7 +247,7 @@ impl Sim {
             .collect();
         if self.change_unseen() {
             let changed = before.iter().find(|(o, byte)| self.inodes[o].data[0] != **byte);
-            self.missed.insert(*changed.unwrap().0, false);
+            self.missed.insert(*changed.unwrap().0, None);
         }
         self.restart();
     }

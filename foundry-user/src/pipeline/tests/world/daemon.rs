@@ -105,9 +105,8 @@ impl Sim {
             }
             Effect::Untrack { artifact } => {
                 // Another artifact that the same inode may be is told of what was missed once more.
-                let its = self.tracked.iter().filter(|(_, a)| **a == artifact);
-                let its: Vec<Obj> = its.map(|(obj, _)| *obj).collect();
-                its.iter().for_each(|obj| _ = self.missed.get_mut(obj).map(|told| *told = false));
+                let its = self.missed.values_mut().filter(|told| **told == Some(artifact));
+                its.for_each(|told| *told = None);
                 self.tracked.retain(|_, a| *a != artifact);
             }
             Effect::Store(job) => {
@@ -280,8 +279,8 @@ impl Sim {
         self.inodes.get_mut(&obj).unwrap().opens += 1;
         let stat = self.stat(obj);
         self.answer(&request, ReadPart::Start { stat, tracked, sees_mapped_stores: false });
-        if self.missed.get(&obj) == Some(&false) {
-            self.missed.insert(obj, true);
+        if self.missed.get(&obj) == Some(&None) {
+            self.missed.insert(obj, Some(request.artifact));
             self.answer(&request, ReadPart::Missed(Extents::Ranges(vec![(0, 1)])));
         }
         self.tasks.push(Task::Chunk { request, obj, stat, at: 0 });
@@ -354,7 +353,7 @@ impl Sim {
         assert!(self.synced, "sync never ended");
         let closed = self.any_closed();
         // What cannot be read by now is told of once it can.
-        self.missed.retain(|_, told| closed && !*told);
+        self.missed.retain(|_, told| closed && told.is_none());
         let mut want: BTreeMap<OsBytes, Obj> = self.tree();
         want.retain(|_, o| self.inodes[o].kind == FileKind::File);
         let differing =
