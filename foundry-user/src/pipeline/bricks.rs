@@ -137,6 +137,8 @@ pub(super) struct Bricks {
     /// Boxed: a tree of large values is half empty.
     at: BTreeMap<OsBytes, Box<Brick>>,
     orphans: BTreeMap<OsBytes, Orphan>,
+    /// Orphans for whom nobody can come for now: they are not waited for.
+    aside: BTreeSet<OsBytes>,
     /// Orphans by their last owner.
     left_by: BTreeSet<(ArtifactId, OsBytes)>,
     /// Some were forgotten while the store may still have been at work on them.
@@ -258,11 +260,24 @@ impl Bricks {
         self.orphans.iter().filter(|(_, o)| over(o)).map(|(path, _)| path.clone()).collect()
     }
 
+    /// Nobody can see whether somebody will come for this orphan.
+    pub(super) fn set_aside(&mut self, path: OsBytes) {
+        if self.orphans.remove(&path).is_some() {
+            self.aside.insert(path);
+        }
+    }
+
+    /// For what was set aside somebody may come again.
+    pub(super) fn call_back(&mut self, orphan: Orphan) {
+        self.orphans.extend(std::mem::take(&mut self.aside).into_iter().map(|path| (path, orphan)));
+    }
+
     pub(super) fn has_orphans(&self) -> bool {
         !self.orphans.is_empty()
     }
 
     fn unorphan(&mut self, path: &[u8]) {
+        self.aside.remove(path);
         if self.orphans.remove(path).is_some()
             && let Some(last) = self.at.get(path).and_then(|b| b.last)
         {

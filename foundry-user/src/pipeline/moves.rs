@@ -129,6 +129,8 @@ impl Pipeline {
         if !returned && settled == Some(&path) {
             return;
         }
+        // What lies at its old place may be nobody's by now.
+        self.bricks.call_back(self.orphan(seq));
         let mut todo = vec![(id, path)];
         while let Some((id, path)) = todo.pop() {
             let Some(dir) = self.registry.dir_mut(id) else { continue };
@@ -331,7 +333,9 @@ impl Pipeline {
             self.dequeue(id);
             let Some(node) = self.registry.remove(id) else { continue };
             self.untracked.remove(&id);
-            self.unreadable.remove(&id);
+            if self.unreadable.remove(&id).is_some() {
+                self.bricks.call_back(self.orphan(seq));
+            }
             self.mapped.files.remove(&id);
             let busy = match node.body {
                 Body::File(file) => {

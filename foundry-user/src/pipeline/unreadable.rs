@@ -89,6 +89,7 @@ impl Pipeline {
         let news = self.unreadable.remove(&id).is_some();
         if news {
             self.touched_node(id, seq);
+            self.bricks.call_back(self.orphan(seq));
         }
         news
     }
@@ -113,7 +114,7 @@ impl Pipeline {
 
     /// Of bricks that wait for their artifacts, those whose artifacts are gone. What an earlier run left
     /// beneath a directory that cannot be read may be there still.
-    pub(super) fn known_to_be_gone(&self, mut orphans: Vec<OsBytes>) -> Vec<OsBytes> {
+    pub(super) fn known_to_be_gone(&mut self, orphans: Vec<OsBytes>) -> Vec<OsBytes> {
         if self.unreadable.is_empty() || orphans.is_empty() {
             return orphans;
         }
@@ -123,8 +124,10 @@ impl Pipeline {
             closed.filter_map(|id| self.registry.dir_path(id)).collect();
         let is_closed = |path: &OsBytes| above(path).any(|dir| closed.contains(dir));
         let earlier = |path: &OsBytes| self.bricks.get(path).is_some_and(|b| b.last.is_none());
-        orphans.retain(|path| !earlier(path) || !is_closed(path));
-        orphans
+        let (kept, gone): (Vec<_>, Vec<_>) =
+            orphans.into_iter().partition(|path| earlier(path) && is_closed(path));
+        kept.into_iter().for_each(|path| self.bricks.set_aside(path));
+        gone
     }
 
     fn touched_node(&mut self, id: ArtifactId, seq: Seq) {

@@ -106,6 +106,8 @@ pub(super) struct Sim {
     tasks: Vec<Task>,
     cancelled: BTreeSet<u64>,
     store: BTreeMap<OsBytes, Stored>,
+    /// Where a brick was removed.
+    removed: BTreeSet<OsBytes>,
     /// Bricks of directories, and of the world.
     dirs: BTreeMap<OsBytes, shown::Shown>,
     /// Directories whose bricks are not what they were when somebody was told of them last.
@@ -141,6 +143,7 @@ impl Sim {
             tasks: vec![],
             cancelled: BTreeSet::new(),
             store: BTreeMap::new(),
+            removed: BTreeSet::new(),
             dirs: BTreeMap::new(),
             untold: BTreeSet::new(),
             edits: BTreeMap::new(),

@@ -26,14 +26,21 @@ impl Sim {
     pub(in super::super) fn close_a_directory(&mut self) -> Vec<OsBytes> {
         let (path, obj) = self.pick(FileKind::Directory).unwrap();
         self.inodes.get_mut(&obj).unwrap().closed = true;
+        self.removed.clear();
         let beneath = |other: &&OsBytes| {
             other.strip_prefix(&path[..]).is_some_and(|rest| rest.starts_with(b"/"))
         };
         self.store.keys().filter(beneath).cloned().collect()
     }
 
-    pub(in super::super) fn has_brick(&self, path: &[u8]) -> bool {
-        self.store.contains_key(path)
+    /// Whether the brick that was there is there.
+    pub(in super::super) fn kept_brick(&self, path: &[u8]) -> bool {
+        self.store.contains_key(path) && !self.removed.contains(path)
+    }
+
+    /// No brick is waited for whose owner cannot come.
+    pub(in super::super) fn is_at_rest(&self) -> bool {
+        !self.pipeline.bricks.has_orphans()
     }
 
     /// Everything can be read, and nothing tells so.

@@ -182,6 +182,7 @@ impl Sim {
             }
             StoreOp::Remove => {
                 assert!(!self.edits.contains_key(path), "an edit of a brick that is removed");
+                self.removed.insert(path.to_vec());
                 self.store.remove(path);
                 self.dirs.remove(path);
             }
