@@ -27,8 +27,8 @@ pub(super) fn run(args: &Sync, store: &Store) -> Result<Exit, CommandError> {
 /// more, the promise is not kept.
 fn judged(left_out: &LeftOut) -> Result<Option<String>, CommandError> {
     let of = |n, one: &str, many: &str| text::plural(n, one, many);
-    let named = named(left_out);
     if 0 < left_out.behind {
+        let named = named(left_out, left_out.behind);
         let what = of(
             left_out.behind,
             "artifact cannot be read any more, and its brick",
@@ -43,15 +43,17 @@ fn judged(left_out: &LeftOut) -> Result<Option<String>, CommandError> {
         "artifact cannot be read, and has no brick",
         "artifacts cannot be read, and have no bricks",
     );
-    Ok((0 < left_out.count).then(|| format!("{what}: {named}")))
+    let note = || format!("{what}: {}", named(left_out, left_out.count));
+    Ok((0 < left_out.count).then(note))
 }
 
-/// A few of them, and why they cannot be read.
-fn named(left_out: &LeftOut) -> String {
-    let some = left_out.some.iter().take(NAMED);
+/// A few of the first `n` of them, and why they cannot be read.
+fn named(left_out: &LeftOut, n: u64) -> String {
+    let most = usize::try_from(n).map_or(NAMED, |n| n.min(NAMED));
+    let some = left_out.some.iter().take(most);
     let mut words: Vec<String> =
         some.map(|(path, why)| format!("{} ({})", text::clean(path), text::clean(why))).collect();
-    if left_out.count > NAMED as u64 {
+    if n > NAMED as u64 {
         words.push("... (`foundry-user status` names more)".to_owned());
     }
     words.join(", ")
@@ -85,7 +87,10 @@ mod tests {
         assert!(many.ends_with("(`foundry-user status` names more)"), "{many}");
         let denied = judged(&left_out(3, 2, 0)).unwrap_err();
         assert_eq!(denied.exit(), Exit::NotAllowed, "{denied}");
-        assert!(denied.to_string().starts_with("2 artifacts cannot be read any more, and their"));
+        let denied = denied.to_string();
+        assert!(denied.starts_with("2 artifacts cannot be read any more, and their"), "{denied}");
+        // The third never had a brick.
+        assert!(denied.contains("/w/1") && !denied.contains("/w/2"), "{denied}");
         assert_eq!(judged(&left_out(3, 2, 1)).unwrap_err().exit(), Exit::Io);
     }
 }
